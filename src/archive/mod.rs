@@ -1,0 +1,4 @@
+//! The archive: a plain tar stream, cut into segments, compressed on all cores, with an index behind it.
+
+pub mod codec;
+pub mod index;
