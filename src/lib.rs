@@ -1,6 +1,7 @@
 //! tarkeep keeps a plain `.tar.gz` of your data, every night.
 
 pub mod archive;
+pub mod destination;
 pub mod entry;
 pub mod error;
 pub mod exit;
@@ -8,3 +9,4 @@ pub mod printable;
 pub mod progress;
 pub mod report;
 pub mod stop;
+pub mod sys;
