@@ -351,7 +351,13 @@ mod tests {
         let mut noise = vec![0_u8; 200_000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         for level in 0..=12 {
-            assert_follows(&[(text, level), (b"", level), (b"a", level), (&noise, level), (&[0; 300_000], level)]);
+            assert_follows(&[
+                (text, level),
+                (b"", level),
+                (b"a", level),
+                (&noise, level),
+                (&[0; 300_000], level),
+            ]);
         }
     }
 

@@ -366,7 +366,8 @@ mod tests {
     #[test]
     fn stand_ins_differ_where_the_names_do() {
         let long = |end: u8| [vec![b'x'; 300], vec![end]].concat();
-        let (one, two) = (stand_in(b"PaxLongName", &long(1), false), stand_in(b"PaxLongName", &long(2), false));
+        let (one, two) =
+            (stand_in(b"PaxLongName", &long(1), false), stand_in(b"PaxLongName", &long(2), false));
         assert_ne!(one, two);
         assert_eq!(one.len(), 100);
         assert!(stand_in(b"PaxLongName", &long(1), true).ends_with(b"/"));

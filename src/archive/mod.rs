@@ -2,5 +2,13 @@
 
 mod acl;
 mod blocks;
+mod body;
 pub mod codec;
+mod cut;
+mod header;
 pub mod index;
+mod pipeline;
+mod segment;
+mod writer;
+
+pub use writer::{Options, Proof, Written, write};
