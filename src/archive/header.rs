@@ -378,7 +378,7 @@ mod tests {
         let body = SparseBody::new(1 << 40, &[0..4096, 8192..12288]);
         assert!(body.map.starts_with(b"3\n0\n4096\n8192\n4096\n1099511627776\n0\n\0"));
         assert_eq!(body.stored, 512 + 8192);
-        let whole = SparseBody::new(4096, &[0..4096]);
+        let whole = SparseBody::new(4096, std::slice::from_ref(&(0..4096)));
         assert!(whole.map.starts_with(b"1\n0\n4096\n\0"));
     }
 }

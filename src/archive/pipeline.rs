@@ -193,7 +193,9 @@ fn write(
     while let Ok(next) = order.recv() {
         match next {
             Next::Entries(entries) if codec != Codec::None => {
-                entries.into_iter().for_each(|entry| body.index.entry(entry));
+                for entry in entries {
+                    body.index.entry(entry);
+                }
             }
             Next::Entries(_) => {}
             Next::Segment(result) => {
