@@ -11,4 +11,5 @@ pub mod logger;
 pub mod printable;
 pub mod progress;
 pub mod report;
+pub mod schedule;
 pub mod stop;

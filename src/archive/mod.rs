@@ -8,6 +8,7 @@ mod cut;
 mod header;
 pub mod index;
 mod pipeline;
+pub mod reader;
 mod segment;
 mod writer;
 
