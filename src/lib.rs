@@ -1,12 +1,17 @@
 //! tarkeep keeps a plain `.tar.gz` of your data, every night.
 
 pub mod archive;
+pub mod cli;
+pub mod command;
+pub mod config;
 pub mod destination;
 pub mod entry;
 pub mod error;
 pub mod exit;
+pub mod logger;
 pub mod printable;
 pub mod progress;
 pub mod report;
+pub mod schedule;
 pub mod stop;
 pub mod sys;
