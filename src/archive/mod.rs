@@ -11,6 +11,7 @@ pub mod name;
 mod pipeline;
 pub mod reader;
 mod segment;
+pub mod stream;
 mod writer;
 
 pub use writer::{Options, Proof, Written, write};
