@@ -1,10 +1,15 @@
 //! tarkeep keeps a plain `.tar.gz` of your data, every night.
 
 pub mod archive;
+pub mod cli;
+pub mod command;
+pub mod config;
 pub mod entry;
 pub mod error;
 pub mod exit;
+pub mod logger;
 pub mod printable;
 pub mod progress;
 pub mod report;
+pub mod schedule;
 pub mod stop;

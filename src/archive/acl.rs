@@ -37,9 +37,13 @@ mod tests {
     #[test]
     fn an_acl_becomes_words() {
         let mut value = 2_u32.to_le_bytes().to_vec();
-        for (tag, permissions, id) in
-            [(1_u16, 7_u16, u32::MAX), (2, 4, 1000), (4, 5, u32::MAX), (0x10, 5, u32::MAX), (0x20, 0, u32::MAX)]
-        {
+        for (tag, permissions, id) in [
+            (1_u16, 7_u16, u32::MAX),
+            (2, 4, 1000),
+            (4, 5, u32::MAX),
+            (0x10, 5, u32::MAX),
+            (0x20, 0, u32::MAX),
+        ] {
             value.extend(tag.to_le_bytes());
             value.extend(permissions.to_le_bytes());
             value.extend(id.to_le_bytes());

@@ -366,7 +366,8 @@ mod tests {
     #[test]
     fn stand_ins_differ_where_the_names_do() {
         let long = |end: u8| [vec![b'x'; 300], vec![end]].concat();
-        let (one, two) = (stand_in(b"PaxLongName", &long(1), false), stand_in(b"PaxLongName", &long(2), false));
+        let (one, two) =
+            (stand_in(b"PaxLongName", &long(1), false), stand_in(b"PaxLongName", &long(2), false));
         assert_ne!(one, two);
         assert_eq!(one.len(), 100);
         assert!(stand_in(b"PaxLongName", &long(1), true).ends_with(b"/"));
@@ -377,7 +378,7 @@ mod tests {
         let body = SparseBody::new(1 << 40, &[0..4096, 8192..12288]);
         assert!(body.map.starts_with(b"3\n0\n4096\n8192\n4096\n1099511627776\n0\n\0"));
         assert_eq!(body.stored, 512 + 8192);
-        let whole = SparseBody::new(4096, &[0..4096]);
+        let whole = SparseBody::new(4096, std::slice::from_ref(&(0..4096)));
         assert!(whole.map.starts_with(b"1\n0\n4096\n\0"));
     }
 }

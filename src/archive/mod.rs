@@ -2,5 +2,14 @@
 
 mod acl;
 mod blocks;
+mod body;
 pub mod codec;
+mod cut;
+mod header;
 pub mod index;
+mod pipeline;
+pub mod reader;
+mod segment;
+mod writer;
+
+pub use writer::{Options, Proof, Written, write};

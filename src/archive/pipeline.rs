@@ -51,8 +51,19 @@ pub struct Feed {
     segments: u64,
 }
 
-/// The writer has ended, with an error that the pipeline's end returns.
-pub struct Broken;
+/// Why feeding ends early.
+pub enum Halt {
+    /// The writer has ended, with an error that [`run`] returns.
+    Writer,
+    /// The source, or the wish to stop.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 impl Feed {
     /// A buffer to fill, empty.
@@ -68,17 +79,17 @@ impl Feed {
     }
 
     /// Send a segment on; waits while enough others are under way.
-    pub fn segment(&mut self, raw: Raw) -> Result<(), Broken> {
+    pub fn segment(&mut self, raw: Raw) -> Result<(), Halt> {
         let (slot, result) = bounded(1);
-        self.order.send(Next::Segment(result)).map_err(|_| Broken)?;
-        self.work.send((raw, slot)).map_err(|_| Broken)?;
+        self.order.send(Next::Segment(result)).map_err(|_| Halt::Writer)?;
+        self.work.send((raw, slot)).map_err(|_| Halt::Writer)?;
         self.segments += 1;
         Ok(())
     }
 
     /// Note entries, whose segments have been sent.
-    pub fn entries(&mut self, entries: Vec<EntryRecord>) -> Result<(), Broken> {
-        self.order.send(Next::Entries(entries)).map_err(|_| Broken)
+    pub fn entries(&mut self, entries: Vec<EntryRecord>) -> Result<(), Halt> {
+        self.order.send(Next::Entries(entries)).map_err(|_| Halt::Writer)
     }
 }
 
@@ -92,6 +103,8 @@ pub struct Body {
     pub raw: u64,
     /// Bytes written.
     pub stored: u64,
+    /// Hash of all that was written, where there is no index that has hashes.
+    pub whole: Option<blake3::Hasher>,
 }
 
 /// Run the pipeline: `feed` gives segments in, `out` gets them in the same order.
@@ -103,7 +116,7 @@ pub fn run<T>(
     threads: usize,
     out: &mut (dyn Write + Send),
     progress: &Progress,
-    feed: impl FnOnce(&mut Feed) -> Result<Result<T, Broken>>,
+    feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
     failed: impl Fn(std::io::Error) -> Error + Send,
 ) -> Result<(T, Body)> {
     let (work_in, work) = bounded::<(Raw, Slot)>(threads);
@@ -121,9 +134,12 @@ pub fn run<T>(
         let fed = feed(&mut end);
         drop(end);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match fed? {
+        match fed {
             Ok(value) => Ok((value, written?)),
-            Err(Broken) => Err(written.err().unwrap_or_else(|| Error::failed("write archive: a thread ended early"))),
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Writer) => {
+                Err(written.err().unwrap_or_else(|| Error::failed("write archive: a thread ended early")))
+            }
         }
     })
 }
@@ -169,18 +185,26 @@ fn write(
     progress: &Progress,
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<Body> {
-    let mut body = Body { index: Builder::new(), crc: 0, raw: 0, stored: 0 };
+    // With an index the hashes of the segments say all.
+    let whole = (codec == Codec::None).then(blake3::Hasher::new);
+    let mut body = Body { index: Builder::new(), crc: 0, raw: 0, stored: 0, whole };
+
     let mut crc = crc32fast::Hasher::new();
     while let Ok(next) = order.recv() {
         match next {
             Next::Entries(entries) if codec != Codec::None => {
-                entries.into_iter().for_each(|entry| body.index.entry(entry));
+                for entry in entries {
+                    body.index.entry(entry);
+                }
             }
             Next::Entries(_) => {}
             Next::Segment(result) => {
                 let gone = || Error::failed("compress a segment: a thread ended early");
                 let Compressed { record, stored } = result.recv().map_err(|_| gone())??;
                 out.write_all(&stored).map_err(&failed)?;
+                if let Some(whole) = &mut body.whole {
+                    whole.update(&stored);
+                }
                 progress.stored(record.stored);
                 crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
                 body.raw += record.raw;

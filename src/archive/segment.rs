@@ -64,7 +64,9 @@ impl Deflater {
         let compressor = if shape == Shape::Group { &mut self.group } else { &mut self.piece };
         // Room for the end of the block, too, so that nothing is moved.
         stored.resize(compressor.deflate_compress_bound(raw.len()) + 8, 0);
-        let wrong = || Error::failed("compress a segment: it did not come back as it was; check the machine's memory");
+        let wrong = || {
+            Error::failed("compress a segment: it did not come back as it was; check the machine's memory")
+        };
         let length = compressor.deflate_compress(raw, stored).map_err(|_| wrong())?;
         stored.truncate(length);
         blocks::open_end(stored).ok_or_else(wrong)?;

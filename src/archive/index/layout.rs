@@ -16,8 +16,11 @@ pub const TRAILER_LEN: u64 = 10;
 /// extra field that busybox takes, and igzip is content with many of them.
 pub(crate) const PIECE: usize = 4064;
 
+/// Bytes of an index member that carries a whole piece.
+pub(crate) const MEMBER_LEN: usize = FRONT + PIECE + BACK;
+
 /// Bytes of an index member in front of its piece of the index, and behind it.
-pub(crate) const FRONT: usize = 17;
+const FRONT: usize = 17;
 const BACK: usize = 10;
 
 /// Bytes of the footer member, the last of every archive.

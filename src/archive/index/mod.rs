@@ -11,6 +11,8 @@ use std::cmp::Ordering;
 pub use builder::Builder;
 pub use bytes::Malformed;
 pub use layout::{FOOTER_LEN, Footer, HEADER_LEN, START, TRAILER_LEN};
+pub(crate) use layout::{MEMBER_LEN, PIECE, piece, position};
+pub(crate) use page::TABLE_MAX;
 pub use page::{Page, PageKind, decode_entries, decode_segments, decode_table};
 pub use record::{About, EntryRecord, Hash, SegmentKind, SegmentRecord, hash, short};
 
