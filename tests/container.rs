@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Timelike, Utc};
 
 /// Generous: containers start slowly on a loaded machine, and a schedule of minutes has to come round.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// An ordinary user of the host, whose folder the archives go to.
 const USER: u32 = 1234;
@@ -53,9 +53,7 @@ fn a_deployment_archives_at_its_start_and_every_minute() {
         assert_holds(&archive, &deployment.path("dbdata"));
     }
     // As the engine sees it, from the HEALTHCHECK of the image.
-    deployment.wait_for("the engine to call it healthy", || {
-        deployment.inspect("{{.State.Health.Status}}") == "healthy"
-    });
+    wait_for("the engine to call it healthy", || deployment.inspect("{{.State.Health.Status}}") == "healthy");
 }
 
 #[test]
@@ -77,7 +75,7 @@ fn a_stop_during_a_run_is_in_time_and_leaves_nothing_half_done() {
         fs::write(deployment.path("dbdata").join(format!("digits-{number}")), &block).unwrap();
     }
     deployment.compose(&["up", "-d", "--no-build"]);
-    deployment.wait_for("a run to be writing", || {
+    wait_for("a run to be writing", || {
         files_below(&deployment.path("backup")).iter().any(|file| {
             !file.starts_with(deployment.path("backup/.tarkeep"))
                 && file.metadata().is_ok_and(|file| file.len() > 0)
@@ -103,7 +101,7 @@ fn a_stop_during_a_run_is_in_time_and_leaves_nothing_half_done() {
 fn a_run_missed_while_stopped_is_made_up_for_at_the_next_start() {
     // Once a day, soon. Far enough away that the deployment is up and stopped again before.
     for _attempt in 0..3 {
-        let due = Utc::now() + Duration::from_secs(120);
+        let due = Utc::now() + Duration::from_mins(2);
         let due = due.with_second(0).unwrap().with_nanosecond(0).unwrap();
         let Some(deployment) = Deployment::new(&due.format("%H:%M").to_string(), "") else { return };
         deployment.fill();
@@ -139,10 +137,8 @@ fn health_goes_bad_when_the_destination_is_taken_away() {
 
     // What the container has mounted is now a folder without a name, in which nothing can be made.
     fs::remove_dir_all(deployment.path("backup")).unwrap();
-    deployment.wait_for("health to be bad", || {
-        deployment.exec(&["/bin/tarkeep", "health"]).status.code() == Some(1)
-    });
-    deployment.wait_for("the engine to call it unhealthy", || {
+    wait_for("health to be bad", || deployment.exec(&["/bin/tarkeep", "health"]).status.code() == Some(1));
+    wait_for("the engine to call it unhealthy", || {
         deployment.inspect("{{.State.Health.Status}}") == "unhealthy"
     });
     assert_eq!(deployment.inspect("{{.State.Running}}"), "true", "a failed run does not end the daemon");
@@ -329,16 +325,8 @@ impl Deployment {
     }
 
     fn wait_for_archives(&self, count: usize) -> Vec<PathBuf> {
-        self.wait_for(&format!("{count} archives"), || self.archives().len() >= count);
+        wait_for(&format!("{count} archives"), || self.archives().len() >= count);
         self.archives()
-    }
-
-    fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-            thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 
@@ -482,6 +470,14 @@ fn sh(command: &str) -> String {
         Command::new("bash").args(["-o", "pipefail", "-c", command]).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// By the wall clock, which is what schedules go by.
