@@ -34,8 +34,7 @@ fn a_deployment_archives_at_its_start_and_every_minute() {
     assert_owned_by_the_user(&first);
     assert_holds(&first, &deployment.path("dbdata"));
 
-    deployment
-        .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+    wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
 
     // By the name that the binary has for it, to standard output.
     let stream = deployment.path("stream.tar.gz");
@@ -107,8 +106,7 @@ fn a_run_missed_while_stopped_is_made_up_for_at_the_next_start() {
         deployment.fill();
         deployment.compose(&["up", "-d", "--no-build"]);
         deployment.wait_for_archives(1);
-        deployment
-            .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+        wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
         deployment.compose(&["stop", "backup"]);
         if Utc::now() + Duration::from_secs(1) > due {
             continue; // A slow machine: the run may not have been missed. With new folders, once more.
@@ -132,8 +130,7 @@ fn health_goes_bad_when_the_destination_is_taken_away() {
     deployment.fill();
     deployment.compose(&["up", "-d", "--no-build"]);
     deployment.wait_for_archives(1);
-    deployment
-        .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+    wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
 
     // What the container has mounted is now a folder without a name, in which nothing can be made.
     fs::remove_dir_all(deployment.path("backup")).unwrap();
