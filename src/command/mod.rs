@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
 pub mod completions;
+pub mod backup;
 pub mod info;
 pub mod output;
