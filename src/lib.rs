@@ -7,4 +7,5 @@ pub mod exit;
 pub mod printable;
 pub mod progress;
 pub mod report;
+pub mod source;
 pub mod stop;
