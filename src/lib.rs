@@ -14,5 +14,6 @@ pub mod printable;
 pub mod progress;
 pub mod report;
 pub mod schedule;
+pub mod source;
 pub mod stop;
 pub mod sys;
