@@ -10,7 +10,6 @@ mod nearest;
 mod parse;
 mod read;
 mod setting;
-mod standin;
 mod value;
 
 use std::num::NonZeroUsize;
@@ -19,9 +18,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use self::standin::Pattern;
-
 use crate::archive::codec::Codec;
+use crate::archive::name::Pattern;
 use crate::error::Result;
 use crate::schedule::Schedule;
 
