@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod destination;
