@@ -36,6 +36,7 @@ fn run(cli: Cli) -> Result<Exit> {
     let config = config::load(&typed, &environment)?;
     logger::start(&config);
     match cli.command {
+        Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

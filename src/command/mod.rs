@@ -3,4 +3,5 @@
 pub mod completions;
 pub mod backup;
 pub mod info;
+pub mod next;
 pub mod output;
