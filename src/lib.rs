@@ -9,6 +9,7 @@ pub mod destination;
 pub mod entry;
 pub mod error;
 pub mod exit;
+pub mod job;
 pub mod logger;
 pub mod printable;
 pub mod progress;
