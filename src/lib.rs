@@ -2,14 +2,19 @@
 
 pub mod archive;
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod config;
+pub mod destination;
 pub mod entry;
 pub mod error;
 pub mod exit;
+pub mod job;
 pub mod logger;
 pub mod printable;
 pub mod progress;
 pub mod report;
 pub mod schedule;
+pub mod source;
 pub mod stop;
+pub mod sys;

@@ -7,9 +7,11 @@ pub mod codec;
 mod cut;
 mod header;
 pub mod index;
+pub mod name;
 mod pipeline;
 pub mod reader;
 mod segment;
+pub mod stream;
 mod writer;
 
 pub use writer::{Options, Proof, Written, write};
