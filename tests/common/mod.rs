@@ -5,3 +5,5 @@
 pub fn skip(reason: &str) {
     eprintln!("skipped: needs {reason}");
 }
+
+pub mod disk;
