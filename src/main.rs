@@ -1,3 +1,43 @@
 //! The binary: parse, log, run, exit.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use tarkeep::cli::{Cli, Command};
+use tarkeep::config::{self, Environment};
+use tarkeep::error::{Error, Result};
+use tarkeep::exit::Exit;
+use tarkeep::{command, logger};
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        // Help goes to standard output with 0, anything wrong to standard error with 2.
+        Err(error) => error.exit(),
+    };
+    let exit = run(cli).unwrap_or_else(|error| {
+        // Where nobody listens, the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "tarkeep: {error}");
+        error.exit()
+    });
+    if let Exit::Signal(signal) = exit {
+        // To die of the signal tells a shell more than a number does. PID 1 survives it, and exits with 128+n.
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+    exit.into()
+}
+
+fn run(cli: Cli) -> Result<Exit> {
+    if let Command::Completions(args) = &cli.command {
+        return command::completions::run(args);
+    }
+    let typed = cli.typed();
+    let environment = Environment::of_process();
+    let config = config::load(&typed, &environment)?;
+    logger::start(&config);
+    match cli.command {
+        Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
+        Command::Info(args) => command::info::run(&args, &config),
+        _ => Err(Error::usage("not in this version")),
+    }
+}

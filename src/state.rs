@@ -3,6 +3,7 @@
 //! It may be deleted at any time: then only the catch-up and the history are gone, never an archive. So a file that
 //! cannot be read is a warning, and counts as none.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::agenda::Begun;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
-use crate::printable::printable_path;
+use crate::printable::{printable, printable_path};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl State {
     }
 }
 
-/// The folder that the state is in.
+/// The folder that the state is in. Its parent must exist: below a destination that is not mounted, nothing is made.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
 
@@ -110,7 +111,7 @@ impl Folder {
         let read = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return State::default(),
-            Err(error) => Err(crate::error::cause_text(&error)),
+            Err(error) => Err(cause_text(&error)),
         };
         read.unwrap_or_else(|cause| {
             log::warn!("read state {}: {cause}; going on as if there were none", printable_path(&path));
@@ -124,7 +125,7 @@ impl Folder {
     /// # Errors
     /// If it cannot be written; the old one is whole then.
     pub fn update(&self, job: &str, change: impl FnOnce(&mut State)) -> Result<State> {
-        fs::create_dir_all(&self.0).map_err(|e| Error::io("create state folder", &self.0, e))?;
+        self.create()?;
         let lock = self.open_lock(&self.file(job, "lock"))?;
         // A file system without locks still has the rename: then the last writer wins.
         let _ = lock.lock();
@@ -150,13 +151,13 @@ impl Folder {
             .map_err(|e| Error::io("sync state folder", &self.0, e))
     }
 
-    /// Say that a daemon lives here, for as long as what is returned is kept. The kernel drops it with the process.
+    /// Say that a daemon keeps this job, for as long as what is returned is kept. The kernel drops it with the process.
     ///
     /// # Errors
-    /// If another daemon lives here, or the folder cannot be written.
-    pub fn occupy(&self) -> Result<Occupied> {
-        fs::create_dir_all(&self.0).map_err(|e| Error::io("create state folder", &self.0, e))?;
-        let path = self.0.join(DAEMON_LOCK);
+    /// If another daemon keeps it, or the folder cannot be written.
+    pub fn occupy(&self, job: &str) -> Result<Occupied> {
+        self.create()?;
+        let path = self.file(job, "daemon");
         let file = self.open_lock(&path)?;
         // A health check holds the lock shared for a moment to find out whether it is held.
         for attempt in 0.. {
@@ -167,16 +168,15 @@ impl Folder {
                 }
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::locked(format!(
-                        "another daemon is running with the state folder {}; give each its own, or stop that one",
+                        "another daemon keeps the job {} with its state in {}; stop that one, or give this job \
+                         another name or another state folder",
+                        printable(job.as_bytes()),
                         printable_path(&self.0)
                     )));
                 }
                 Err(TryLockError::Error(error)) => {
-                    log::warn!(
-                        "lock {}: {}; health cannot tell whether the daemon lives",
-                        printable_path(&path),
-                        crate::error::cause_text(&error)
-                    );
+                    let (path, cause) = (printable_path(&path), cause_text(&error));
+                    log::warn!("lock {path}: {cause}; health cannot tell whether the daemon lives");
                     break;
                 }
             }
@@ -184,11 +184,20 @@ impl Folder {
         Ok(Occupied { _file: file })
     }
 
-    /// Whether a daemon lives here. Where the file system knows no locks, that is believed.
-    pub fn occupied(&self) -> bool {
-        match File::open(self.0.join(DAEMON_LOCK)) {
+    /// Whether a daemon keeps this job. Where the file system knows no locks, that is believed.
+    pub fn occupied(&self, job: &str) -> bool {
+        match File::open(self.file(job, "daemon")) {
             Ok(file) => file.try_lock_shared().is_err(),
             Err(_) => false,
+        }
+    }
+
+    fn create(&self) -> Result<()> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create state folder", &self.0, error))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -207,16 +216,16 @@ impl Folder {
         for byte in job.bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
-                other => name.push_str(&format!("%{other:02x}")),
+                other => {
+                    let _ = write!(name, "%{other:02x}");
+                },
             }
         }
         self.0.join(format!("{name}.{ending}"))
     }
 }
 
-const DAEMON_LOCK: &str = "daemon.held";
-
-/// The sign that a daemon lives in a state folder.
+/// The sign that a daemon keeps a job.
 #[derive(Debug)]
 pub struct Occupied {
     _file: File,

@@ -1,6 +1,7 @@
 //! What the daemon does and in which order, without the waiting: it is told what time it is, says what to do next, and
 //! keeps the state. So a test can take it through years, restarts and stepped clocks.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,6 +32,8 @@ pub struct Planned {
     pub on_start: OnStart,
     /// Whether there is an archive already.
     pub has_archive: bool,
+    /// The folder that its state is kept in. Its parent must exist; the folder itself is made.
+    pub state: PathBuf,
 }
 
 impl Planned {
@@ -57,13 +60,13 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Core {
     jobs: Vec<Job>,
-    folder: Folder,
     running: Option<Running>,
 }
 
 #[derive(Debug)]
 struct Job {
     plan: Planned,
+    folder: Folder,
     /// All due times up to here are dealt with, or wait in `pending`.
     seen: DateTime<Utc>,
     next: Option<DateTime<Utc>>,
@@ -77,15 +80,16 @@ struct Job {
 #[derive(Debug)]
 struct Running {
     job: String,
+    folder: Folder,
     due: Option<DateTime<Tz>>,
     began: DateTime<Utc>,
 }
 
 impl Core {
     /// The jobs at the start of a daemon, with what is remembered of each.
-    pub fn new(plans: Vec<Planned>, folder: Folder, now: DateTime<Utc>) -> Self {
-        let jobs = plans.into_iter().map(|plan| Job::start(plan, &folder, now)).collect();
-        Self { jobs, folder, running: None }
+    pub fn new(plans: Vec<Planned>, now: DateTime<Utc>) -> Self {
+        let jobs = plans.into_iter().map(|plan| Job::start(plan, now)).collect();
+        Self { jobs, running: None }
     }
 
     /// Whether a run is on.
@@ -106,20 +110,21 @@ impl Core {
             });
             if let Some(job) = first {
                 let attempt = job.pending.take().expect("only those with something pending are compared");
-                job.begin(attempt, &self.folder, now);
-                self.running = Some(Running { job: job.plan.name.clone(), due: attempt.due, began: now });
-                return Step::Run { job: job.plan.name.clone(), due: attempt.due };
+                job.begin(attempt, now);
+                let (name, folder, due) = (job.plan.name.clone(), job.folder.clone(), attempt.due);
+                self.running = Some(Running { job: name.clone(), folder, due, began: now });
+                return Step::Run { job: name, due };
             }
         }
         for job in &mut self.jobs {
-            job.store(&self.folder);
+            job.store();
         }
         Step::Wait(self.jobs.iter().flat_map(|job| [job.next, job.retry.map(|(at, _)| at)]).flatten().min())
     }
 
     /// The run that was on has ended.
     pub fn ended(&mut self, ran: Ran, now: DateTime<Utc>) {
-        let Some(Running { job, due, began }) = self.running.take() else { return };
+        let Some(Running { job, folder, due, began }) = self.running.take() else { return };
         // What came due up to this moment has waited for this run, and is not late.
         for other in &mut self.jobs {
             other.look(Some(&job), now);
@@ -139,7 +144,7 @@ impl Core {
         let abandoned = matches!(ran.exit, Exit::Signal(_));
         let last =
             LastRun { began, ended: now, exit: ran.exit.code(), archive: ran.archive, error: ran.error };
-        remember(&self.folder, &job, |state| {
+        remember(&folder, &job, |state| {
             if abandoned {
                 // It stays open, to be made up for at the next start. That we were asked to stop is no mark against it.
                 if let Some(open) = &mut state.open {
@@ -159,11 +164,11 @@ impl Core {
             match old.iter().position(|job| job.plan.name == plan.name) {
                 Some(place) => {
                     let job = old.swap_remove(place);
-                    self.jobs.push(Job { plan, ..job });
+                    self.jobs.push(Job { folder: Folder::new(&plan.state), plan, ..job });
                 }
                 None => {
                     plan.on_start = OnStart::Never;
-                    self.jobs.push(Job::start(plan, &self.folder, now));
+                    self.jobs.push(Job::start(plan, now));
                 }
             }
         }
@@ -183,15 +188,16 @@ impl Core {
 }
 
 impl Job {
-    fn start(plan: Planned, folder: &Folder, now: DateTime<Utc>) -> Self {
+    fn start(plan: Planned, now: DateTime<Utc>) -> Self {
+        let folder = Folder::new(&plan.state);
         let state = folder.load(&plan.name);
         let stored = (state.seen, state.next);
         // What was due before anybody knew of the job is not missed.
         let mut job =
-            Self { seen: state.seen.unwrap_or(now), next: None, pending: None, retry: None, stored, plan };
+            Self { seen: state.seen.unwrap_or(now), next: None, pending: None, retry: None, stored, plan, folder };
         if state.since.is_none() || state.seen.is_none() {
             job.stored.0 = Some(job.seen);
-            remember(folder, &job.plan.name, |state| {
+            remember(&job.folder, &job.plan.name, |state| {
                 state.since = state.since.or(Some(now));
                 state.seen = state.seen.or(Some(now));
             });
@@ -206,7 +212,7 @@ impl Job {
             job.pending = start.run;
         }
         if cut_short.is_some() && job.pending.is_none() {
-            remember(folder, &job.plan.name, |state| state.open = None);
+            remember(&job.folder, &job.plan.name, |state| state.open = None);
         }
         job
     }
@@ -250,10 +256,10 @@ impl Job {
         }
     }
 
-    fn begin(&mut self, attempt: Attempt, folder: &Folder, now: DateTime<Utc>) {
+    fn begin(&mut self, attempt: Attempt, now: DateTime<Utc>) {
         let (seen, next) = (Some(self.seen), self.next);
         self.stored = (seen, next);
-        remember(folder, &self.plan.name, |state| {
+        remember(&self.folder, &self.plan.name, |state| {
             state.seen = seen;
             state.next = next;
             let due = attempt.due.map(|due| due.to_utc());
@@ -262,12 +268,12 @@ impl Job {
     }
 
     /// Store what has changed. What waits is not dealt with, and not stored as seen: a restart finds it again.
-    fn store(&mut self, folder: &Folder) {
+    fn store(&mut self) {
         let seen = if self.pending.is_some() { self.stored.0 } else { Some(self.seen) };
         let stored = (seen, self.next);
         if self.stored != stored {
             self.stored = stored;
-            remember(folder, &self.plan.name, |state| (state.seen, state.next) = stored);
+            remember(&self.folder, &self.plan.name, |state| (state.seen, state.next) = stored);
         }
     }
 }
