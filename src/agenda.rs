@@ -185,7 +185,9 @@ pub fn at_start(
         let late = now - begun.due.unwrap_or(begun.at);
         if begun.attempt >= ATTEMPTS {
             given_up = true;
-            note = Some(format!("the run of {began} was cut short, as {ATTEMPTS} in a row were: not trying again"));
+            note = Some(format!(
+                "the run of {began} was cut short, as {ATTEMPTS} in a row were: not trying again"
+            ));
         } else if late <= times.grace() {
             let due = begun.due.map(|due| times.local(due));
             return AtStart {
@@ -215,7 +217,8 @@ pub fn said(at: DateTime<Tz>) -> String {
 /// A length of time for people: `12h`, `1h 30m`, `45s`, `off` for none.
 pub fn length(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let parts =
+        [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let words: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
     if words.is_empty() { "off".into() } else { words.join(" ") }

@@ -120,7 +120,9 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
     let fresh_run = running.filter(|open| now <= open.began + grace);
     if let Some(due) = too_old(state.verified.unwrap_or(known), 1) {
         let last = match state.verified {
-            Some(at) => format!("the last verified archive is of {}, and one was due at {}", when(at), said(due)),
+            Some(at) => {
+                format!("the last verified archive is of {}, and one was due at {}", when(at), said(due))
+            }
             None => format!("no archive has been made, and one was due at {}", said(due)),
         };
         return match fresh_run {
@@ -142,7 +144,10 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
             11 => "found the destination locked by another run",
             _ => "failed",
         };
-        return (Status::Degraded, format!("the last run, of {}, {what}{}", when(last.began), error_of(state)));
+        return (
+            Status::Degraded,
+            format!("the last run, of {}, {what}{}", when(last.began), error_of(state)),
+        );
     }
     if let Some(open) = running {
         return (Status::Healthy, format!("a run is on since {}", when(open.began)));

@@ -218,7 +218,7 @@ impl Folder {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
                 other => {
                     let _ = write!(name, "%{other:02x}");
-                },
+                }
             }
         }
         self.0.join(format!("{name}.{ending}"))
@@ -251,7 +251,8 @@ mod instant {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
         let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-        let at = DateTime::parse_from_rfc3339(&text).map_err(|e| D::Error::custom(format!("'{text}': {e}")))?;
+        let at =
+            DateTime::parse_from_rfc3339(&text).map_err(|e| D::Error::custom(format!("'{text}': {e}")))?;
         Ok(Some(at.to_utc()))
     }
 }

@@ -36,14 +36,17 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
                 "-o takes one archive, and there are several jobs: name one of them, tarkeep backup JOB -o FILE",
             ));
         };
-        let made = if path == Path::new("-") { to_stdout(job, args, clock, stop) } else {
+        let made = if path == Path::new("-") {
+            to_stdout(job, args, clock, stop)
+        } else {
             one(args, clock, stop, |hands| job::to_file(job, hands, path))
         }?;
         return shown(args, job, &made, stop);
     }
     let mut worst = Exit::Complete;
     for job in &config.jobs {
-        let exit = one(args, clock, stop, |hands| job::run(job, hands)).and_then(|made| shown(args, job, &made, stop));
+        let exit = one(args, clock, stop, |hands| job::run(job, hands))
+            .and_then(|made| shown(args, job, &made, stop));
         let exit = match exit {
             Err(error) if config.jobs.len() > 1 && stop.asked().is_none() => {
                 log::error!("job {}: {error}", job.name);
@@ -57,7 +60,12 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
 }
 
 /// One run with a bar on the terminal, if there is one.
-fn one(args: &BackupArgs, clock: &dyn Clock, stop: &Stop, run: impl FnOnce(Hands) -> Result<Made>) -> Result<Made> {
+fn one(
+    args: &BackupArgs,
+    clock: &dyn Clock,
+    stop: &Stop,
+    run: impl FnOnce(Hands) -> Result<Made>,
+) -> Result<Made> {
     let progress = Progress::default();
     let draw = !args.no_progress && stderr().is_terminal();
     bar::with(draw.then_some(&progress), || run(Hands { clock, stop, progress: &progress }))

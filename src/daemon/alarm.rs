@@ -30,8 +30,7 @@ impl Alarm {
     /// # Errors
     /// If the system has no timer or no event for us.
     pub fn new() -> io::Result<Self> {
-        let timer =
-            timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { timer, bell: Arc::new(bell) })
     }
@@ -53,12 +52,17 @@ impl Alarm {
             tv_nsec: i64::from(until.timestamp_subsec_nanos().min(999_999_999)),
         });
         let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
-        match timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &spec) {
+        match timerfd_settime(
+            &self.timer,
+            TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET,
+            &spec,
+        ) {
             // Set, and the clock was set since it was last read: the caller looks at it anew in any case.
             Ok(_) | Err(Errno::CANCELED) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut fds = [self.timer.as_fd(), self.bell.as_fd(), signals].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut fds = [self.timer.as_fd(), self.bell.as_fd(), signals]
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut fds, Some(&AT_LEAST_EVERY)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

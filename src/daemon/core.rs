@@ -193,8 +193,15 @@ impl Job {
         let state = folder.load(&plan.name);
         let stored = (state.seen, state.next);
         // What was due before anybody knew of the job is not missed.
-        let mut job =
-            Self { seen: state.seen.unwrap_or(now), next: None, pending: None, retry: None, stored, plan, folder };
+        let mut job = Self {
+            seen: state.seen.unwrap_or(now),
+            next: None,
+            pending: None,
+            retry: None,
+            stored,
+            plan,
+            folder,
+        };
         if state.since.is_none() || state.seen.is_none() {
             job.stored.0 = Some(job.seen);
             remember(&job.folder, &job.plan.name, |state| {
@@ -244,7 +251,8 @@ impl Job {
 
     /// Try the run for `due` again later, if it is not too late for that.
     fn wait_for_lock(&mut self, due: Option<DateTime<Tz>>, now: DateTime<Utc>) -> bool {
-        let again = due.filter(|due| self.pending.is_none() && now - due.to_utc() <= self.plan.times().grace());
+        let again =
+            due.filter(|due| self.pending.is_none() && now - due.to_utc() <= self.plan.times().grace());
         let at = now + TimeDelta::from_std(LOCK_RETRY).unwrap_or_default();
         self.retry = again.map(|due| (at, Attempt { due: Some(due), attempt: 1 }));
         self.retry.is_some()
