@@ -12,6 +12,7 @@ pub mod entry;
 pub mod error;
 pub mod exit;
 pub mod health;
+pub mod job;
 pub mod logger;
 pub mod printable;
 pub mod progress;

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
+use tarkeep::clock::SystemClock;
 use tarkeep::config::{self, Environment};
 use tarkeep::error::{Error, Result};
 use tarkeep::exit::Exit;
+use tarkeep::stop::Stop;
 use tarkeep::{command, logger};
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn run(cli: Cli) -> Result<Exit> {
     logger::start(&config);
     match cli.command {
         Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
+        Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &Stop::default()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
 

@@ -55,7 +55,12 @@ mod tests {
         assert_eq!(shrunk(&report(500, 50 << 20), &last), None);
         let warning = shrunk(&report(499, 50 << 20), &last).unwrap();
         assert!(warning.suspect && warning.text.contains("499 entries instead of 1000"), "{}", warning.text);
-        assert!(shrunk(&report(1000, (50 << 20) - 1), &last).unwrap().text.contains("50.0 MiB instead of 100.0 MiB"));
+        assert!(
+            shrunk(&report(1000, (50 << 20) - 1), &last)
+                .unwrap()
+                .text
+                .contains("50.0 MiB instead of 100.0 MiB")
+        );
         assert_eq!(shrunk(&report(1, 1), &report(19, 1000)), None);
     }
 

@@ -55,7 +55,9 @@ pub fn took(report: &Report, took: Duration) -> String {
 /// Say in the log what came of a run.
 pub fn log(job: &Job, made: &Made) {
     let Made { report, .. } = made;
-    for (what, noted) in [("skipped", &report.skipped), ("changed", &report.changed), ("vanished", &report.vanished)] {
+    for (what, noted) in
+        [("skipped", &report.skipped), ("changed", &report.changed), ("vanished", &report.vanished)]
+    {
         for name in noted.names.iter().take(NAMES_LOGGED) {
             log::warn!("{what}: {name}");
         }
@@ -195,10 +197,14 @@ fn last_report(job: &Job, destination: &Local) -> Option<Report> {
     // A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
     const LOOKED_AT: usize = 10;
     let archives = destination.archives(&job.pattern).ok()?;
-    archives.iter().take(LOOKED_AT).find_map(|stored| match reader::open(&stored.path).ok()? {
-        Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
-        Opened::Unindexed(_) => None,
-    }).map(|about| about.report)
+    archives
+        .iter()
+        .take(LOOKED_AT)
+        .find_map(|stored| match reader::open(&stored.path).ok()? {
+            Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
+            Opened::Unindexed(_) => None,
+        })
+        .map(|about| about.report)
 }
 
 /// A run under way.
@@ -249,8 +255,8 @@ impl<'a> Run<'a> {
     fn publish(&self, upload: Upload, written: Written) -> Result<Made> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
-        let published =
-            upload.publish(|file| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop))?;
+        let published = upload
+            .publish(|file| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop))?;
         Ok(self.made(written, Some(published)))
     }
 
@@ -283,7 +289,10 @@ impl<'a> Run<'a> {
     fn refuse(&self, report: &Report) -> Result<()> {
         let refused = |noted: &Noted, what: &str| {
             let first = noted.names.first().map_or("", String::as_str);
-            Err(Error::failed(format!("{} {what}; the first: {first}", counted(noted.count, "entry", "entries"))))
+            Err(Error::failed(format!(
+                "{} {what}; the first: {first}",
+                counted(noted.count, "entry", "entries")
+            )))
         };
         if self.job.on_skipped == OnMiss::Fail && report.skipped.count > 0 {
             return refused(&report.skipped, "could not be read");
