@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
+use tarkeep::clock::{Clock, SystemClock};
 use tarkeep::config::{self, Environment};
 use tarkeep::error::{Error, Result};
 use tarkeep::exit::Exit;
@@ -34,9 +35,9 @@ fn run(cli: Cli) -> Result<Exit> {
     let typed = cli.typed();
     let environment = Environment::of_process();
     let config = config::load(&typed, &environment)?;
-    logger::start(&config);
+    logger::start(&config, SystemClock);
     match cli.command {
-        Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
+        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }
