@@ -80,7 +80,7 @@ pub fn archive(entries: Vec<Entry>, codec: Codec) -> Vec<u8> {
     archive::write(
         &mut entries.into_iter().map(|entry| Found::Entry(Box::new(entry))),
         Options { codec, threads: 1 },
-        |report| {
+        |_, report| {
             Ok(About {
                 tool: "tarkeep 0.0.0".into(),
                 job: "data".into(),
