@@ -4,9 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
+use tarkeep::clock::{Clock, SystemClock};
 use tarkeep::config::{self, Environment};
 use tarkeep::error::{Error, Result};
 use tarkeep::exit::Exit;
+use tarkeep::stop::Stop;
 use tarkeep::{command, logger};
 
 fn main() -> ExitCode {
@@ -34,8 +36,10 @@ fn run(cli: Cli) -> Result<Exit> {
     let typed = cli.typed();
     let environment = Environment::of_process();
     let config = config::load(&typed, &environment)?;
-    logger::start(&config);
+    logger::start(&config, SystemClock);
     match cli.command {
+        Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &Stop::default()),
+        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

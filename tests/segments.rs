@@ -74,7 +74,7 @@ fn file(name: &str, bytes: &[u8]) -> Found {
     entry(name, Kind::File, bytes.len() as u64, Some(Body { bytes: bytes.to_vec(), ..Body::default() }))
 }
 
-fn about(report: &mut Report) -> Result<About, Error> {
+fn about<F>(_: &F, report: &mut Report) -> Result<About, Error> {
     let text = String::new;
     Ok(About {
         tool: text(),

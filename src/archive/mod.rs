@@ -11,6 +11,8 @@ pub mod name;
 mod pipeline;
 pub mod reader;
 mod segment;
+pub mod stream;
+pub mod verify;
 mod writer;
 
 pub use writer::{Options, Proof, Written, write};

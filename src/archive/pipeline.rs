@@ -3,7 +3,7 @@
 //! The caller's thread reads and cuts; as many threads as asked for compress; one writes. Two bounded channels hold
 //! them together: the work, in any order, and the results, in the order in which they were begun.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -190,6 +190,8 @@ fn write(
     let mut body = Body { index: Builder::new(), crc: 0, raw: 0, stored: 0, whole };
 
     let mut crc = crc32fast::Hasher::new();
+    // Headers of large files are short segments; the others go through as they are.
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
     while let Ok(next) = order.recv() {
         match next {
             Next::Entries(entries) if codec != Codec::None => {
@@ -216,6 +218,7 @@ fn write(
             }
         }
     }
+    out.flush().map_err(&failed)?;
     body.crc = crc.finalize();
     Ok(body)
 }

@@ -46,15 +46,15 @@ pub enum Proof {
 
 /// Write an archive of everything that is found.
 ///
-/// `about` makes what the index says of the whole when all has been read; it may add to the report.
+/// `about` makes what the index says of the whole when all has been read; it may add to the report, and refuse.
 ///
 /// # Errors
 /// If writing fails, by `failed` with its cause; if `stop` asks; what `about` says. What cannot be read is no error: it
 /// is in the report.
-pub fn write(
-    found: &mut dyn Iterator<Item = Found>,
+pub fn write<F: Iterator<Item = Found>>(
+    found: &mut F,
     options: Options,
-    about: impl FnOnce(&mut Report) -> Result<About>,
+    about: impl FnOnce(&F, &mut Report) -> Result<About>,
     out: &mut (dyn Write + Send),
     (stop, progress): (&Stop, &Progress),
     failed: impl Fn(std::io::Error) -> Error + Send + Copy,
@@ -63,7 +63,7 @@ pub fn write(
     out.write_all(start).map_err(failed)?;
     let feed = |feed: &mut Feed| {
         let mut writer = Writer::new(feed, stop, progress);
-        for found in found {
+        for found in found.by_ref() {
             stop.check()?;
             match found {
                 Found::Entry(entry) => writer.add(*entry)?,
@@ -75,7 +75,7 @@ pub fn write(
     let (mut report, body) = pipeline::run(options.codec, options.threads, out, progress, feed, failed)?;
     report.raw = body.raw;
     report.stored = body.stored;
-    let about = about(&mut report)?;
+    let about = about(found, &mut report)?;
     if let Some(whole) = body.whole {
         return Ok(Written { report, proof: Proof::Hash(whole.finalize()) });
     }

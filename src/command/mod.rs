@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub mod backup;
 pub mod completions;
 pub mod info;
+pub mod next;
 pub mod output;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use crate::archive::name::Pattern;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
@@ -11,7 +12,7 @@ use super::environment::Environment;
 use super::file::{self, FileJob, FromFile, Values};
 use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
-use super::standin::Pattern;
+
 use super::value::{Origin, Value, Written};
 use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, OnStart, RequireMount, Shown, Typed, parse};
 

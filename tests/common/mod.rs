@@ -7,3 +7,4 @@ pub fn skip(reason: &str) {
 }
 
 pub mod disk;
+pub mod made;
