@@ -77,7 +77,7 @@ impl Drop for Disk {
 }
 
 /// Whether something succeeds within half a minute.
-fn soon(done: impl Fn() -> bool) -> bool {
+pub fn soon(done: impl Fn() -> bool) -> bool {
     let began = std::time::Instant::now();
     loop {
         if done() {
