@@ -40,6 +40,7 @@ fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &Stop::default()),
         Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
+        Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }
