@@ -132,11 +132,11 @@ impl Core {
         let again = ran.exit == Exit::Locked
             && self.jobs.iter_mut().any(|known| known.plan.name == job && known.wait_for_lock(due, now));
         let shown = printable(job.as_bytes());
-        match (&ran.exit, &ran.error) {
-            (Exit::Complete | Exit::Signal(_), _) => {}
-            (_, Some(error)) => log::error!("job {shown}: {error}"),
-            (Exit::Incomplete | Exit::LaterStep, None) => {}
-            (exit, None) => log::error!("job {shown}: the run failed with exit code {}", exit.code()),
+        match &ran.error {
+            _ if matches!(ran.exit, Exit::Complete | Exit::Signal(_)) => {}
+            Some(error) => log::error!("job {shown}: {error}"),
+            None if ran.archive.is_some() => {}
+            None => log::error!("job {shown}: the run failed with exit code {}", ran.exit.code()),
         }
         if again {
             log::warn!("job {shown}: trying again in {}", agenda::length(LOCK_RETRY));
@@ -161,15 +161,12 @@ impl Core {
     pub fn replace(&mut self, plans: Vec<Planned>, now: DateTime<Utc>) {
         let mut old = std::mem::take(&mut self.jobs);
         for mut plan in plans {
-            match old.iter().position(|job| job.plan.name == plan.name) {
-                Some(place) => {
-                    let job = old.swap_remove(place);
-                    self.jobs.push(Job { folder: Folder::new(&plan.state), plan, ..job });
-                }
-                None => {
-                    plan.on_start = OnStart::Never;
-                    self.jobs.push(Job::start(plan, now));
-                }
+            if let Some(place) = old.iter().position(|job| job.plan.name == plan.name) {
+                let job = old.swap_remove(place);
+                self.jobs.push(Job { folder: Folder::new(&plan.state), plan, ..job });
+            } else {
+                plan.on_start = OnStart::Never;
+                self.jobs.push(Job::start(plan, now));
             }
         }
     }

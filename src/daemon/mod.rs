@@ -132,29 +132,31 @@ struct Worker<R> {
     runner: Option<R>,
     /// What takes the runner's place when its run has ended.
     successor: Option<R>,
-    results: (Sender<(R, Ran)>, Receiver<(R, Ran)>),
+    done: Sender<(R, Ran)>,
+    results: Receiver<(R, Ran)>,
     bell: Bell,
 }
 
 impl<R: Runner> Worker<R> {
     fn new(runner: R, bell: Bell) -> Self {
-        Self { runner: Some(runner), successor: None, results: mpsc::channel(), bell }
+        let (done, results) = mpsc::channel();
+        Self { runner: Some(runner), successor: None, done, results, bell }
     }
 
     fn begin(&mut self, job: String, due: Option<DateTime<Tz>>, stop: Stop) {
         let mut runner = self.runner.take().expect("a run begins only when none is on");
-        let (results, bell) = (self.results.0.clone(), self.bell.clone());
+        let (done, bell) = (self.done.clone(), self.bell.clone());
         thread::spawn(move || {
             let ran = catch_unwind(AssertUnwindSafe(|| runner.run(&job, due, &stop)))
                 .unwrap_or_else(|_| Ran::from(Error::failed("the run ended in a panic, which is a bug")));
             // Nobody listens only when the process ends.
-            let _ = results.send((runner, ran));
+            let _ = done.send((runner, ran));
             bell.ring();
         });
     }
 
     fn ended(&mut self) -> Option<Ran> {
-        let (runner, ran) = self.results.1.try_recv().ok()?;
+        let (runner, ran) = self.results.try_recv().ok()?;
         self.runner = Some(self.successor.take().unwrap_or(runner));
         Some(ran)
     }
