@@ -43,6 +43,8 @@ fn run(cli: Cli) -> Result<Exit> {
             Signals::one_shot(&stop)?;
             command::backup::run(&args, &config, &SystemClock, &stop)
         }
+        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
+        Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

@@ -82,7 +82,7 @@ fn a_wrong_configuration_ends_every_command_with_2() {
         ("TARKEEP_CATCH_UP", "367d", "tarkeep: TARKEEP_CATCH_UP: \"367d\": longer than 366d; "),
         ("TARKEEP_CODEK", "none", "tarkeep: TARKEEP_CODEK: no such setting; did you mean TARKEEP_CODEC?"),
         ("TARKEEP_NAME", "../%Y%m%d", "tarkeep: TARKEEP_NAME: name pattern \"../%Y%m%d\": "),
-        ("TARKEEP_EXCLUDE", "a[", "tarkeep: TARKEEP_EXCLUDE: "),
+        ("TARKEEP_EXCLUDE", "[z-a]", "tarkeep: TARKEEP_EXCLUDE: "),
         ("TARKEEP_EXCLUDE_FROM", "/no/such/file", "tarkeep: TARKEEP_EXCLUDE_FROM: "),
     ] {
         for command in ["run", "backup", "list", "verify", "next", "check", "info"] {

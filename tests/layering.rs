@@ -120,7 +120,8 @@ fn module(path: &Path) -> String {
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    code.join("\n")
 }
 
 /// What stands behind each `crate::`: `archive::name::Pattern`, or each of a list in braces.
