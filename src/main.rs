@@ -35,9 +35,6 @@ fn run(cli: Cli) -> Result<Exit> {
     let config = config::load(&typed, &environment)?;
     logger::start(&config, SystemClock);
     match cli.command {
-        Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &Stop::default()),
-        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
-        Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
         Command::Backup(args) => {
             let stop = Stop::default();
             Signals::one_shot(&stop)?;
