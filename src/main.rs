@@ -4,9 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
+use tarkeep::clock::{Clock, SystemClock};
 use tarkeep::config::{self, Environment};
+use tarkeep::daemon::signals::{self, Signals};
 use tarkeep::error::{Error, Result};
 use tarkeep::exit::Exit;
+use tarkeep::stop::Stop;
 use tarkeep::{command, logger};
 
 fn main() -> ExitCode {
@@ -20,11 +23,7 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "tarkeep: {error}");
         error.exit()
     });
-    if let Exit::Signal(signal) = exit {
-        // To die of the signal tells a shell more than a number does. PID 1 survives it, and exits with 128+n.
-        let _ = signal_hook::low_level::emulate_default_handler(signal);
-    }
-    exit.into()
+    signals::end(exit)
 }
 
 fn run(cli: Cli) -> Result<Exit> {
@@ -34,8 +33,15 @@ fn run(cli: Cli) -> Result<Exit> {
     let typed = cli.typed();
     let environment = Environment::of_process();
     let config = config::load(&typed, &environment)?;
-    logger::start(&config);
+    logger::start(&config, SystemClock);
     match cli.command {
+        Command::Backup(args) => {
+            let stop = Stop::default();
+            Signals::one_shot(&stop)?;
+            command::backup::run(&args, &config, &SystemClock, &stop)
+        }
+        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
+        Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
 use super::nearest::suggestion;
-use super::setting::{DESTINATION, SETTINGS, SOURCE, Setting};
+use super::setting::{DESTINATION, MODE, SETTINGS, SOURCE, Setting};
 use super::value::{Origin, Value, Written};
 
 /// What the file says.
@@ -58,6 +58,10 @@ impl Values {
                 )));
             }
             let wrong = |what: &str| Error::usage(format!("{origin}: {key}: {what}"));
+            if **setting == MODE && value.is_integer() {
+                // 640 would be read as a decimal number, and 0o640 arrives here as 416.
+                return Err(wrong("write it in quotes, such as \"0640\""));
+            }
             let written = if **setting == SOURCE || **setting == DESTINATION {
                 places(value).map_err(|what| wrong(&what))?
             } else {

@@ -10,9 +10,6 @@ mod nearest;
 mod parse;
 mod read;
 mod setting;
-mod standin;
-#[cfg(test)]
-mod tests;
 mod value;
 
 use std::num::NonZeroUsize;
@@ -21,10 +18,10 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use self::standin::Pattern;
-use self::standin::Schedule;
 use crate::archive::codec::Codec;
+use crate::archive::name::Pattern;
 use crate::error::Result;
+use crate::schedule::Schedule;
 
 pub use environment::Environment;
 pub use setting::{CONFIG_DEFAULT, SETTINGS, Setting};

@@ -106,7 +106,7 @@ fn every(length: &str) -> Result<Schedule, String> {
     };
     let number: u32 = number.parse().map_err(|_| wrong())?;
     let step = number.checked_mul(factor).ok_or_else(wrong)?;
-    if step == 0 || DAY % step != 0 {
+    if step == 0 || !DAY.is_multiple_of(step) {
         return Err(format!(
             "a day cannot be divided evenly by {number}{}, so it would not be due at the same times each day: \
              take 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30m, or 1, 2, 3, 4, 6, 8 or 12h, or 1d",

@@ -6,4 +6,5 @@ pub fn skip(reason: &str) {
     eprintln!("skipped: needs {reason}");
 }
 
+pub mod disk;
 pub mod made;

@@ -1,0 +1,197 @@
+//! Reading without leaving traces in the page cache: what was cached stays, what only this read brought in goes.
+//! `docs/decisions/page-cache.md` has the measurements.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// `RWF_DONTCACHE` of `linux/fs.h`, Linux 6.14 and later: the kernel drops the pages that this read brought in.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+/// The kernel does it all.
+const DROPPED: u8 = 0;
+/// We look what is cached before, and drop the rest after.
+const LOOKED: u8 = 1;
+/// Neither is possible, as on tmpfs, where the cache is the file.
+const PLAIN: u8 = 2;
+
+/// Files up to this size are looked at with one read that does not wait.
+const SMALL: u64 = 64 * 1024;
+/// Larger ones are looked at in windows of this size, always one ahead of reading: the kernel reads ahead too.
+const WINDOW: u64 = 32 * 1024 * 1024;
+
+/// How files of one file system are read: the best way until it turns out not to be there.
+pub(super) type Way = Arc<AtomicU8>;
+
+/// The ways by file system.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    last: Option<(u64, Way)>,
+    all: HashMap<u64, Way>,
+}
+
+impl Ways {
+    /// The way for files on this device.
+    pub(super) fn of(&mut self, device: u64) -> Way {
+        match &self.last {
+            Some((last, way)) if *last == device => Arc::clone(way),
+            _ => {
+                let way = Arc::clone(self.all.entry(device).or_default());
+                self.last = Some((device, Arc::clone(&way)));
+                way
+            }
+        }
+    }
+}
+
+/// What reading one file does to the cache.
+#[derive(Debug)]
+pub(super) struct Pages {
+    way: Way,
+    size: u64,
+    /// A small file from here on was not cached.
+    drop_from: Option<u64>,
+    window: Option<Window>,
+    ahead: Option<Window>,
+}
+
+impl Pages {
+    pub(super) fn new(way: Way, size: u64) -> Self {
+        Self { way, size, drop_from: None, window: None, ahead: None }
+    }
+
+    /// Read at this offset; no more than is there.
+    pub(super) fn read(&mut self, file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            let outcome = match self.way.load(Ordering::Relaxed) {
+                DROPPED => preadv2(file, &mut [IoSliceMut::new(buffer)], offset, DONTCACHE),
+                LOOKED if self.size <= SMALL => self.read_small(file, buffer, offset),
+                LOOKED => self.read_large(file, buffer, offset),
+                _ => return retry(|| pread(file, &mut *buffer, offset)),
+            };
+            match outcome {
+                Err(Errno::INTR) => {}
+                // Only the kernel's answer to the flags looks like this, never a failing disk.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    self.way.fetch_add(1, Ordering::Relaxed);
+                    self.way.fetch_min(PLAIN, Ordering::Relaxed);
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// What is cached comes without waiting; from the first byte that does not, the file was not cached.
+    fn read_small(&mut self, file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if self.drop_from.is_none() {
+            match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::AGAIN) => self.drop_from = Some(offset),
+                other => return other,
+            }
+        }
+        pread(file, buffer, offset)
+    }
+
+    fn read_large(&mut self, file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if self.window.as_ref().is_none_or(|window| offset >= window.start + WINDOW) {
+            self.drop_window(file);
+            let start = offset / WINDOW * WINDOW;
+            self.window = Some(match self.ahead.take() {
+                Some(ahead) if ahead.start == start => ahead,
+                _ => Window::look(file, start, self.size)?,
+            });
+            let next = start + WINDOW;
+            if next < self.size {
+                self.ahead = Some(Window::look(file, next, self.size)?);
+            }
+        }
+        pread(file, buffer, offset)
+    }
+
+    fn drop_window(&mut self, file: BorrowedFd<'_>) {
+        if let Some(window) = self.window.take() {
+            window.drop_new_pages(file);
+        }
+    }
+
+    /// Reading has ended.
+    pub(super) fn done(&mut self, file: BorrowedFd<'_>) {
+        if let Some(from) = self.drop_from.take() {
+            forget(file, from / PAGE * PAGE, self.size);
+        }
+        self.drop_window(file);
+        // What the kernel read ahead of where reading stopped.
+        if let Some(ahead) = self.ahead.take() {
+            ahead.drop_new_pages(file);
+        }
+    }
+}
+
+/// The smallest page; where pages are larger, several of these are one, and are cached or not together.
+const PAGE: u64 = 4096;
+
+/// Which pages of a part of a file were cached when it was looked at.
+#[derive(Debug)]
+struct Window {
+    start: u64,
+    /// The part, in pages of the size that the kernel has.
+    page: u64,
+    cached: Vec<u8>,
+}
+
+impl Window {
+    fn look(file: BorrowedFd<'_>, start: u64, size: u64) -> Result<Self, Errno> {
+        let page = rustix::param::page_size() as u64;
+        let length = (size - start).min(WINDOW);
+        let cached = cached_pages(file, start, length as usize, page as usize)?;
+        Ok(Self { start, page, cached })
+    }
+
+    /// Drop what was not cached, in runs.
+    fn drop_new_pages(&self, file: BorrowedFd<'_>) {
+        let mut at = self.start;
+        for run in self.cached.chunk_by(|a, b| a & 1 == b & 1) {
+            let length = run.len() as u64 * self.page;
+            if run[0] & 1 == 0 {
+                forget(file, at, at + length);
+            }
+            at += length;
+        }
+    }
+}
+
+/// Drop these pages from the cache, if nobody else uses them. Advice: what fails does no harm.
+fn forget(file: BorrowedFd<'_>, from: u64, to: u64) {
+    let length = to.saturating_sub(from).next_multiple_of(PAGE);
+    let _ = fadvise(file, from, std::num::NonZeroU64::new(length), Advice::DontNeed);
+}
+
+/// For each page of this part of the file, whether it is cached, in the lowest bit. The kernel says that all are when it
+/// does not want to tell, and then nothing is dropped.
+#[allow(unsafe_code, reason = "mincore asks about a mapping, and no safe call tells which pages are cached")]
+fn cached_pages(file: BorrowedFd<'_>, start: u64, length: usize, page: usize) -> Result<Vec<u8>, Errno> {
+    let mut cached = vec![1_u8; length.div_ceil(page)];
+    // SAFETY: a new mapping, at a place that the kernel chooses. It is never read, so that the file may shrink, and is
+    // gone before this returns. The list has one byte for each of its pages, as mincore wants.
+    unsafe {
+        let map = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, start)?;
+        let outcome = libc::mincore(map, length, cached.as_mut_ptr());
+        munmap(map, length)?;
+        if outcome != 0 { Err(Errno::OPNOTSUPP) } else { Ok(cached) }
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}

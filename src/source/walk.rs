@@ -1,0 +1,409 @@
+//! From folder to folder by descriptors, with a bounded number of them open, however deep it goes.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, OFlags, Statx, StatxFlags, statx};
+use rustix::io::Errno;
+
+use super::accounts::Accounts;
+use super::content::Body;
+use super::database::{Database, recognise};
+use super::exclude::{CACHEDIR_SIGNATURE, Rules};
+use super::folder::{Hint, Listing, is_empty};
+use super::open::{Fault, Opened, device, id, look, open, open_quietly, open_root, other_kind, stat, times};
+use super::uncached::Ways;
+use super::xattr::Xattrs;
+use super::{Options, Source};
+use crate::entry::{Content, Entry, Found, Kind, Miss};
+use crate::error::{Error, Result};
+use crate::printable::{printable, printable_path};
+
+/// So many folders on the way down stay open; those above are found again by `..`, and the root stays open too.
+const KEPT_OPEN: usize = 16;
+
+/// Everything that is found, one after the other: an iterator over [`Found`].
+#[derive(Debug)]
+pub struct Walk {
+    roots: std::vec::IntoIter<Root>,
+    /// The folders from the root of the source down to where we are.
+    levels: Vec<Level>,
+    /// The name in the archive of what is looked at.
+    name: Vec<u8>,
+    /// Where in `name` the path below the source begins.
+    below: usize,
+    /// The file system of the source's root.
+    device: u64,
+    /// Found, and not yet handed out.
+    pending: VecDeque<Found>,
+    rules: Rules,
+    accounts: Accounts,
+    xattrs: Xattrs,
+    ways: Ways,
+    /// The first names of files with several names.
+    links: HashMap<(u64, u64), Box<[u8]>>,
+    databases: Vec<Database>,
+    buffer: Box<[MaybeUninit<u8>]>,
+}
+
+#[derive(Debug)]
+struct Root {
+    name: Vec<u8>,
+    path: PathBuf,
+    /// Open, if it is a folder: it stays the one that was there at the beginning, whatever is mounted meanwhile.
+    folder: Option<(OwnedFd, Statx)>,
+}
+
+/// A folder that is being read.
+#[derive(Debug)]
+struct Level {
+    /// Closed while we are far below.
+    folder: Option<OwnedFd>,
+    /// Device and inode, to know it again.
+    id: (u64, u64),
+    names: Listing,
+    /// The place in `names` of the next.
+    next: usize,
+    /// How much of [`Walk::name`] is this folder's.
+    length: usize,
+}
+
+impl Walk {
+    pub(super) fn new(sources: &[&Source], options: &Options) -> Result<Self> {
+        let rules = Rules::new(options)?;
+        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024].into_boxed_slice();
+        let mut roots = Vec::with_capacity(sources.len());
+        for source in sources {
+            let folder = match open_root(&source.path)? {
+                Opened::Folder(fd, stat) => {
+                    look_into(&source.path, &fd, &stat, &rules, &mut buffer)?;
+                    Some((fd, stat))
+                }
+                _ => None,
+            };
+            roots.push(Root { name: source.name.clone(), path: source.path.clone(), folder });
+        }
+        Ok(Self {
+            roots: roots.into_iter(),
+            levels: Vec::new(),
+            name: Vec::new(),
+            below: 0,
+            device: 0,
+            pending: VecDeque::new(),
+            rules,
+            accounts: Accounts::of_this_system(),
+            xattrs: Xattrs::new(),
+            ways: Ways::default(),
+            links: HashMap::new(),
+            databases: Vec::new(),
+            buffer,
+        })
+    }
+
+    /// The folders so far that look like those of running databases, in the order of their names.
+    pub fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    /// Turn to this source.
+    fn begin(&mut self, root: Root) -> Option<Found> {
+        self.name = root.name;
+        self.below = self.name.len() + 1;
+        let opened = match root.folder {
+            Some((fd, stat)) => Opened::Folder(fd, stat),
+            None => match open_root(&root.path) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let cause = error.to_string();
+                    return Some(Fault { what: Miss::Skipped, cause, starved: false }.of(&self.name));
+                }
+            },
+        };
+        if let Opened::Folder(_, stat) | Opened::File(_, stat) = &opened {
+            self.device = device(stat);
+        }
+        self.take(opened)
+    }
+
+    /// Turn to the next name in the innermost folder. `None` if there is nothing to hand out for it.
+    fn visit(&mut self) -> Option<Found> {
+        let Level { folder, names, next, length, .. } = self.levels.last_mut()?;
+        self.name.truncate(*length);
+        let (Some(folder), Some((name, hint))) = (folder.as_ref(), names.get(*next)) else {
+            self.leave();
+            return None;
+        };
+        *next += 1;
+        self.name.push(b'/');
+        self.name.extend_from_slice(name.to_bytes());
+        let hint = match hint {
+            Hint::Unknown => match look(folder.as_fd(), name) {
+                Ok(hint) => hint,
+                Err(fault) => return Some(fault.of(&self.name)),
+            },
+            hint => hint,
+        };
+        let was_folder = hint == Hint::Folder;
+        if self.rules.excludes(&self.name[self.below..], was_folder) {
+            return None;
+        }
+        let opened = match open(folder.as_fd(), name, hint) {
+            Err(fault) if fault.starved => {
+                let name = name.to_owned();
+                self.open_with_fewer(&name, hint)
+            }
+            outcome => outcome,
+        };
+        match opened {
+            Err(fault) => Some(fault.of(&self.name)),
+            Ok(opened) => {
+                let is_folder = matches!(opened, Opened::Folder(..) | Opened::Closed(..));
+                if is_folder != was_folder && self.rules.excludes(&self.name[self.below..], is_folder) {
+                    return None;
+                }
+                self.take(opened)
+            }
+        }
+    }
+
+    /// Open in the innermost folder, with all others closed but the root.
+    fn open_with_fewer(&mut self, name: &CStr, hint: Hint) -> Result<Opened, Fault> {
+        let last = self.levels.len() - 1;
+        for level in self.levels.iter_mut().take(last).skip(1) {
+            level.folder = None;
+        }
+        let folder =
+            self.levels[last].folder.as_ref().expect("the innermost folder is open while it is read");
+        open(folder.as_fd(), name, hint)
+    }
+
+    /// What is open under the present name, as an entry.
+    fn take(&mut self, opened: Opened) -> Option<Found> {
+        match opened {
+            Opened::File(fd, stat) => Some(self.file(fd, stat)),
+            Opened::Folder(fd, stat) => {
+                if self.is_left_out(&stat) {
+                    return None;
+                }
+                let (xattrs, fault) = self.xattrs.of_open(fd.as_fd());
+                let entry = self.entry(Kind::Directory, &stat, xattrs, fault);
+                if self.rules.one_file_system && device(&stat) != self.device {
+                    log::debug!("leave out what is in {}: another file system", printable(&self.name));
+                } else {
+                    self.enter(fd, id(&stat));
+                }
+                Some(entry)
+            }
+            Opened::Closed(fd, stat, fault) => {
+                if self.is_left_out(&stat) {
+                    return None;
+                }
+                let (xattrs, missing) = self.xattrs.of_path(fd.as_fd());
+                let entry = self.entry(Kind::Directory, &stat, xattrs, missing);
+                self.pending.push_back(fault.of(&self.name));
+                Some(entry)
+            }
+            Opened::Other(fd, stat) => match other_kind(fd.as_fd(), &stat) {
+                Err(fault) => Some(fault.of(&self.name)),
+                Ok(None) => {
+                    log::debug!("leave out {}: a socket", printable(&self.name));
+                    None
+                }
+                Ok(Some(kind)) => {
+                    let (xattrs, fault) = self.xattrs.of_path(fd.as_fd());
+                    Some(self.entry(kind, &stat, xattrs, fault))
+                }
+            },
+        }
+    }
+
+    fn file(&mut self, fd: OwnedFd, stat: Statx) -> Found {
+        let shared = stat.stx_nlink > 1;
+        if shared && let Some(first) = self.links.get(&id(&stat)) {
+            let kind = Kind::Hardlink(first.to_vec());
+            return self.entry(kind, &stat, Vec::new(), None);
+        }
+        let (xattrs, fault) = self.xattrs.of_open(fd.as_fd());
+        if shared {
+            // Only now, when it is open: had opening failed, the next name would have to bring the body.
+            self.links.insert(id(&stat), self.name.clone().into_boxed_slice());
+        }
+        let mut found = self.entry(Kind::File, &stat, xattrs, fault);
+        if let Found::Entry(entry) = &mut found {
+            let way = self.ways.of(entry.device);
+            entry.size = stat.stx_size;
+            entry.content = Some(Box::new(Body::new(fd, stat, way)));
+        }
+        found
+    }
+
+    /// An entry of the present name, without a body.
+    fn entry(
+        &mut self,
+        kind: Kind,
+        stat: &Statx,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+        fault: Option<Fault>,
+    ) -> Found {
+        if let Some(fault) = fault {
+            self.pending.push_back(fault.of(&self.name));
+        }
+        let (mtime, ctime) = times(stat);
+        Found::Entry(Box::new(Entry {
+            name: self.name.clone(),
+            kind,
+            mode: u32::from(stat.stx_mode) & 0o7777,
+            uid: stat.stx_uid,
+            gid: stat.stx_gid,
+            user: self.accounts.user(stat.stx_uid),
+            group: self.accounts.group(stat.stx_gid),
+            mtime,
+            ctime,
+            inode: stat.stx_ino,
+            device: device(stat),
+            size: 0,
+            xattrs,
+            content: None,
+        }))
+    }
+
+    fn is_left_out(&self, stat: &Statx) -> bool {
+        let left_out = self.rules.leave_out.contains(&id(stat));
+        if left_out {
+            log::info!("leave out {}: archives are kept there", printable(&self.name));
+        }
+        left_out
+    }
+
+    /// List the folder under the present name and go down into it.
+    fn enter(&mut self, folder: OwnedFd, id: (u64, u64)) {
+        let (mut names, outcome) = Listing::read(folder.as_fd(), &mut self.buffer);
+        if let Err(error) = outcome {
+            self.pending.push_back(Fault::new("list source folder", error).of(&self.name));
+        }
+        let filled = |name: &[u8]| size_of(folder.as_fd(), name) > 0;
+        if let Some(kind) = recognise(&names, filled) {
+            self.databases.push(Database { name: self.name.clone(), kind });
+        }
+        let mut marks: Vec<&[u8]> = self.rules.marks.iter().map(Vec::as_slice).collect();
+        if self.rules.cachedir_tag && names.has(b"CACHEDIR.TAG") && is_cache(folder.as_fd()) {
+            marks.push(b"CACHEDIR.TAG");
+        }
+        marks.retain(|mark| names.has(mark));
+        if let Some(mark) = marks.first() {
+            log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
+            names.keep(|name| marks.contains(&name));
+        }
+        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len() });
+        if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
+            self.levels[far].folder = None;
+        }
+    }
+
+    /// Go back up from the innermost folder.
+    fn leave(&mut self) {
+        let Some(left) = self.levels.pop() else { return };
+        let Some(at) = self.levels.len().checked_sub(1) else { return };
+        if self.levels[at].folder.is_some() {
+            return;
+        }
+        let back = left.folder.ok_or(Errno::NOENT).and_then(|below| {
+            same(open_quietly(&below, c"..", OFlags::NOFOLLOW | OFlags::DIRECTORY)?, self.levels[at].id)
+        });
+        // A folder that was moved has another parent now; from the root down the one that we want may still be there.
+        match back.or_else(|_| self.descend(at)) {
+            Ok(folder) => self.levels[at].folder = Some(folder),
+            Err(error) => {
+                let level = &self.levels[at];
+                self.name.truncate(level.length);
+                if level.next < level.names.len() {
+                    let what = if error == Errno::NOENT { "moved or removed" } else { "lost" };
+                    let doing = format!("go back to source folder, which was {what} while it was read");
+                    self.pending.push_back(Fault::skipped(&doing, error).of(&self.name));
+                }
+            }
+        }
+    }
+
+    /// Open the folder at this level again, from the root down.
+    fn descend(&self, at: usize) -> Result<OwnedFd, Errno> {
+        let root = self.levels[0].folder.as_ref().ok_or(Errno::NOENT)?;
+        let mut folder = None;
+        for (above, level) in self.levels.iter().zip(&self.levels[1..=at]) {
+            let name = CString::new(&self.name[above.length + 1..level.length]).map_err(|_| Errno::NOENT)?;
+            let from = folder.as_ref().unwrap_or(root).as_fd();
+            let next = open_quietly(from, name.as_c_str(), OFlags::NOFOLLOW | OFlags::DIRECTORY)?;
+            folder = Some(same(next, level.id)?);
+        }
+        folder.ok_or(Errno::NOENT)
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            let found = match self.pending.pop_front() {
+                None if self.levels.is_empty() => {
+                    let root = self.roots.next()?;
+                    self.begin(root)
+                }
+                None => self.visit(),
+                some => some,
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+}
+
+/// Whether there is anything in the root of a source, and it is not where archives are kept.
+fn look_into(
+    path: &std::path::Path,
+    folder: &OwnedFd,
+    stat: &Statx,
+    rules: &Rules,
+    buffer: &mut [MaybeUninit<u8>],
+) -> Result<()> {
+    if rules.leave_out.contains(&id(stat)) {
+        return Err(Error::usage(format!(
+            "the source {} is the folder that archives are kept in: give one of them another place",
+            printable_path(path)
+        )));
+    }
+    // A descriptor of its own, as the place in the listing belongs to the descriptor.
+    let again =
+        open_quietly(folder, c".", OFlags::DIRECTORY).map_err(|e| Error::io("open source", path, e))?;
+    if is_empty(again.as_fd(), buffer).map_err(|e| Error::io("list source", path, e))? {
+        return Err(Error::failed(format!(
+            "the source {} is empty: is something that should be mounted there missing?",
+            printable_path(path)
+        )));
+    }
+    Ok(())
+}
+
+/// This folder, if it is the one that it should be.
+fn same(folder: OwnedFd, wanted: (u64, u64)) -> Result<OwnedFd, Errno> {
+    if id(&stat(&folder)?) == wanted { Ok(folder) } else { Err(Errno::NOENT) }
+}
+
+/// The size of the file of this name, 0 if it cannot be told.
+fn size_of(folder: BorrowedFd<'_>, name: &[u8]) -> u64 {
+    let Ok(name) = CString::new(name) else { return 0 };
+    statx(folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::SIZE)
+        .map_or(0, |stat| stat.stx_size)
+}
+
+/// Whether the `CACHEDIR.TAG` in this folder means it.
+fn is_cache(folder: BorrowedFd<'_>) -> bool {
+    let Ok(Opened::File(fd, stat)) = open(folder, c"CACHEDIR.TAG", Hint::File) else { return false };
+    let mut begin = [0; CACHEDIR_SIGNATURE.len()];
+    let mut body = Body::new(fd, stat, super::uncached::Way::default());
+    matches!(body.read(&mut begin), Ok(length) if begin[..length] == CACHEDIR_SIGNATURE[..])
+}
