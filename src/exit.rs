@@ -39,6 +39,24 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// Of two ends, the one that people must hear of: a failure before a success with reservations, that before none.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |exit: Self| match exit {
+            Self::Complete => 0,
+            Self::LaterStep => 1,
+            Self::Incomplete => 2,
+            Self::Damaged => 3,
+            Self::Locked => 4,
+            Self::Failed => 5,
+            Self::Usage => 6,
+            Self::Signal(_) => 7,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())

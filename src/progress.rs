@@ -12,6 +12,7 @@ struct Counters {
     entries: AtomicU64,
     bytes: AtomicU64,
     stored: AtomicU64,
+    expected: AtomicU64,
 }
 
 impl Progress {
@@ -28,6 +29,16 @@ impl Progress {
     /// So many more bytes have been written.
     pub fn stored(&self, bytes: u64) {
         self.0.stored.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes will be read, about: as many as last time. 0 where nobody knows.
+    pub fn expect(&self, bytes: u64) {
+        self.0.expected.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What [`Progress::expect`] was told.
+    pub fn expected(&self) -> u64 {
+        self.0.expected.load(Ordering::Relaxed)
     }
 
     /// Entries and bytes read, bytes written.

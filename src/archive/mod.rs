@@ -1,4 +1,18 @@
 //! The archive: a plain tar stream, cut into segments, compressed on all cores, with an index behind it.
 
+mod acl;
+mod blocks;
+mod body;
 pub mod codec;
+mod cut;
+mod header;
 pub mod index;
+pub mod name;
+mod pipeline;
+pub mod reader;
+mod segment;
+pub mod stream;
+pub mod verify;
+mod writer;
+
+pub use writer::{Options, Proof, Written, write};

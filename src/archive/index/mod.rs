@@ -1,5 +1,25 @@
 //! The index: what finds segments and entries in an archive without reading the rest. Byte by byte in `docs/format.md`.
 
+mod builder;
+mod bytes;
+mod layout;
+mod page;
 mod record;
 
+use std::cmp::Ordering;
+
+pub use builder::Builder;
+pub use bytes::Malformed;
+pub use layout::{FOOTER_LEN, Footer, HEADER_LEN, START, TRAILER_LEN};
+pub(crate) use layout::{MEMBER_LEN, PIECE, piece, position};
+pub(crate) use page::TABLE_MAX;
+pub use page::{Page, PageKind, decode_entries, decode_segments, decode_table};
 pub use record::{About, EntryRecord, Hash, SegmentKind, SegmentRecord, hash, short};
+
+/// The order of names in an archive: by bytes, `/` before all others, so that a folder stands directly before what is
+/// in it.
+pub fn name_order(a: &[u8], b: &[u8]) -> Ordering {
+    let key = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    a[same..].first().map(key).cmp(&b[same..].first().map(key))
+}

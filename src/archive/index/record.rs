@@ -8,7 +8,7 @@ use crate::report::Report;
 /// The first 16 bytes of a BLAKE3 hash: against damage, not against forgers.
 pub type Hash = [u8; 16];
 
-/// [`Hash`] of these bytes.
+/// [`type@Hash`] of these bytes.
 pub fn hash(bytes: &[u8]) -> Hash {
     short(&blake3::hash(bytes))
 }

@@ -1,0 +1,384 @@
+//! The headers of an entry: POSIX pax, readable by what only knows ustar or GNU tar too.
+//!
+//! The `tar` crate makes the ustar block; what it cannot say stands in an extended header before it.
+
+use std::ops::Range;
+
+use tar::{EntryType, Header};
+
+use super::acl;
+use crate::entry::{Entry, Kind, Timestamp};
+
+/// The unit of a tar stream.
+pub const BLOCK: usize = 512;
+/// The greatest number in an octal field of eight bytes: uid, gid, device numbers.
+const OCTAL_7: u64 = 0o777_7777;
+/// The greatest number in an octal field of twelve bytes: size, mtime.
+const OCTAL_11: u64 = 0o777_7777_7777;
+
+/// A body that is stored without its holes, as pax format 1.0 has it.
+pub struct SparseBody {
+    /// The map that the stored body begins with, padded to whole blocks.
+    pub map: Vec<u8>,
+    /// Bytes of map and data.
+    pub stored: u64,
+}
+
+impl SparseBody {
+    /// The body of a file of this size that has data only here.
+    pub fn new(size: u64, data: &[Range<u64>]) -> Self {
+        // Where a hole ends the file an empty piece stands at its end, as GNU tar has it.
+        let tail = data.last().is_none_or(|last| last.end < size).then_some(size..size);
+        let mut map = format!("{}\n", data.len() + usize::from(tail.is_some())).into_bytes();
+        for range in data.iter().chain(&tail) {
+            map.extend_from_slice(format!("{}\n{}\n", range.start, range.end - range.start).as_bytes());
+        }
+        map.resize(map.len().next_multiple_of(BLOCK), 0);
+        let stored = map.len() as u64 + data.iter().map(|range| range.end - range.start).sum::<u64>();
+        Self { map, stored }
+    }
+}
+
+/// Append the headers of an entry: an extended one where something needs it, and the ustar block.
+pub fn append(entry: &Entry, sparse: Option<&SparseBody>, out: &mut Vec<u8>) {
+    let mut pax = Pax::default();
+    let mut header = Header::new_ustar();
+    let (kind, link) = match &entry.kind {
+        Kind::File => (EntryType::Regular, None),
+        Kind::Directory => (EntryType::Directory, None),
+        Kind::Symlink(target) => (EntryType::Symlink, Some(target)),
+        Kind::Hardlink(target) => (EntryType::Link, Some(target)),
+        Kind::CharDevice(..) => (EntryType::Char, None),
+        Kind::BlockDevice(..) => (EntryType::Block, None),
+        Kind::Fifo => (EntryType::Fifo, None),
+    };
+    header.set_entry_type(kind);
+    header.set_mode(entry.mode);
+    let folder = entry.kind == Kind::Directory;
+    let mut name = entry.name.clone();
+    if folder {
+        name.push(b'/');
+    }
+    if let Some(sparse) = sparse {
+        pax.number("GNU.sparse.major", 1);
+        pax.number("GNU.sparse.minor", 0);
+        pax.record(b"GNU.sparse.name", &name);
+        pax.number("GNU.sparse.realsize", entry.size);
+        set_name(&mut header, &stand_in(b"GNUSparseFile", &name, folder));
+        set_size(&mut header, &mut pax, sparse.stored);
+    } else {
+        if !(name.is_ascii() && set_name(&mut header, &name)) {
+            pax.record(b"path", &name);
+            set_name(&mut header, &stand_in(b"PaxLongName", &name, folder));
+        }
+        set_size(&mut header, &mut pax, entry.size);
+    }
+    if let Some(target) = link {
+        set_link(&mut header, &mut pax, target);
+    }
+    set_owner(&mut header, &mut pax, entry);
+    set_mtime(&mut header, &mut pax, entry.mtime);
+    if let Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor) = entry.kind {
+        for (key, number) in [("SCHILY.devmajor", major), ("SCHILY.devminor", minor)] {
+            if u64::from(number) > OCTAL_7 {
+                pax.number(key, u64::from(number));
+            }
+        }
+        let clamp = |number: u32| u64::from(number).min(OCTAL_7) as u32;
+        let fits = header.set_device_major(clamp(major)).and(header.set_device_minor(clamp(minor)));
+        debug_assert!(fits.is_ok(), "a ustar header has device numbers");
+    }
+    set_attributes(&mut pax, &entry.xattrs);
+    header.set_cksum();
+    pax.append(header.as_bytes(), out);
+    out.extend_from_slice(header.as_bytes());
+}
+
+/// Bytes from the end of a body of this length to the next block.
+pub fn padding(body: u64) -> usize {
+    (body.next_multiple_of(BLOCK as u64) - body) as usize
+}
+
+/// Put a name into the header's two fields; false if it does not fit.
+fn set_name(header: &mut Header, name: &[u8]) -> bool {
+    let Some(ustar) = header.as_ustar_mut() else { return false };
+    if name.len() <= ustar.name.len() {
+        ustar.name[..name.len()].copy_from_slice(name);
+        return true;
+    }
+    // The prefix must not be empty, nor what follows its slash.
+    let Some(split) = name
+        .iter()
+        .enumerate()
+        .skip((name.len() - 1).saturating_sub(ustar.name.len()))
+        .find(|(at, byte)| **byte == b'/' && *at > 0 && *at + 1 < name.len())
+        .map(|(at, _)| at)
+    else {
+        return false;
+    };
+    if split > ustar.prefix.len() {
+        return false;
+    }
+    ustar.prefix[..split].copy_from_slice(&name[..split]);
+    ustar.name[..name.len() - split - 1].copy_from_slice(&name[split + 1..]);
+    true
+}
+
+/// A short name in place of a long one, for readers that ignore the extended header: made from a hash of the long one,
+/// so that no two files fall together and nothing else in the archive decides about it.
+fn stand_in(folder: &[u8], name: &[u8], slash: bool) -> Vec<u8> {
+    let name = name.strip_suffix(b"/").unwrap_or(name);
+    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
+    let hash = blake3::hash(name).to_hex();
+    let mut short = [folder, b"/", hash[..16].as_bytes(), b"-"].concat();
+    let room = 100 - short.len() - usize::from(slash);
+    let tail = &last[last.len().saturating_sub(room)..];
+    short.extend(tail.iter().map(|byte| if byte.is_ascii_graphic() { *byte } else { b'_' }));
+    if slash {
+        short.push(b'/');
+    }
+    short
+}
+
+fn set_size(header: &mut Header, pax: &mut Pax, size: u64) {
+    if size > OCTAL_11 {
+        pax.number("size", size);
+    }
+    header.set_size(size);
+}
+
+fn set_link(header: &mut Header, pax: &mut Pax, target: &[u8]) {
+    let room = header.as_old().linkname.len();
+    let field = &mut header.as_old_mut().linkname;
+    if target.len() <= room && target.is_ascii() {
+        field[..target.len()].copy_from_slice(target);
+    } else {
+        pax.record(b"linkpath", target);
+        let short = stand_in(b"PaxLongName", target, false);
+        field[..short.len()].copy_from_slice(&short);
+    }
+}
+
+fn set_owner(header: &mut Header, pax: &mut Pax, entry: &Entry) {
+    for (key, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+        if u64::from(id) > OCTAL_7 {
+            pax.number(key, u64::from(id));
+        }
+    }
+    header.set_uid(u64::from(entry.uid));
+    header.set_gid(u64::from(entry.gid));
+    for (key, name) in [(&b"uname"[..], &entry.user), (b"gname", &entry.group)] {
+        if name.len() > 31 || !name.is_ascii() {
+            pax.record(key, name);
+        }
+    }
+    if let Some(ustar) = header.as_ustar_mut() {
+        for (field, name) in [(&mut ustar.uname, &entry.user), (&mut ustar.gname, &entry.group)] {
+            if name.len() <= 31 && name.is_ascii() {
+                field[..name.len()].copy_from_slice(name);
+            }
+        }
+    }
+}
+
+fn set_mtime(header: &mut Header, pax: &mut Pax, mtime: Timestamp) {
+    let whole = u64::try_from(mtime.seconds).ok();
+    header.set_mtime(whole.unwrap_or(0).min(OCTAL_11));
+    if mtime.nanos > 0 || whole.is_none_or(|seconds| seconds > OCTAL_11) {
+        pax.record(b"mtime", decimal(mtime).as_bytes());
+    }
+}
+
+/// Seconds with their fraction, `-1.5` for half a second before -1.
+fn decimal(time: Timestamp) -> String {
+    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    let sign = if nanos < 0 { "-" } else { "" };
+    let (seconds, fraction) = (nanos.abs() / 1_000_000_000, nanos.abs() % 1_000_000_000);
+    if fraction == 0 {
+        return format!("{sign}{seconds}");
+    }
+    let digits = format!("{fraction:09}");
+    format!("{sign}{seconds}.{}", digits.trim_end_matches('0'))
+}
+
+fn set_attributes(pax: &mut Pax, attributes: &[(Vec<u8>, Vec<u8>)]) {
+    for (name, value) in attributes {
+        let words = match name.as_slice() {
+            b"system.posix_acl_access" => acl::text(value).map(|words| (&b"SCHILY.acl.access"[..], words)),
+            b"system.posix_acl_default" => acl::text(value).map(|words| (&b"SCHILY.acl.default"[..], words)),
+            _ => None,
+        };
+        if let Some((key, words)) = words {
+            pax.record(key, &words);
+            continue;
+        }
+        // As GNU tar does it: a key ends at the first `=`, so one in a name is written as in a URL.
+        let mut key = b"SCHILY.xattr.".to_vec();
+        for &byte in name {
+            match byte {
+                b'%' => key.extend_from_slice(b"%25"),
+                b'=' => key.extend_from_slice(b"%3D"),
+                other => key.push(other),
+            }
+        }
+        pax.record(&key, value);
+    }
+}
+
+/// The records of an extended header.
+#[derive(Default)]
+struct Pax {
+    records: Vec<u8>,
+    binary: bool,
+}
+
+impl Pax {
+    fn number(&mut self, key: &str, number: u64) {
+        self.record(key.as_bytes(), number.to_string().as_bytes());
+    }
+
+    /// One record, `LENGTH KEY=VALUE\n`, where the length counts itself too.
+    fn record(&mut self, key: &[u8], value: &[u8]) {
+        // Attributes are bytes by nature; only names make readers that convert them stumble.
+        if !key.starts_with(b"SCHILY.") && std::str::from_utf8(value).is_err() {
+            self.binary = true;
+        }
+        push_record(&mut self.records, key, value);
+    }
+
+    /// Append the extended header that goes before this ustar block, if there is anything to say.
+    fn append(&self, ustar: &[u8; BLOCK], out: &mut Vec<u8>) {
+        if self.records.is_empty() {
+            return;
+        }
+        let mut records = Vec::new();
+        if self.binary {
+            push_record(&mut records, b"hdrcharset", b"BINARY");
+        }
+        records.extend_from_slice(&self.records);
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::XHeader);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(records.len() as u64);
+        let end = ustar[..100].iter().position(|byte| *byte == 0).unwrap_or(100);
+        let name = ustar[..end].strip_suffix(b"/").unwrap_or(&ustar[..end]);
+        let name = [b"PaxHeaders/", &name[name.len().saturating_sub(89)..]].concat();
+        set_name(&mut header, &name);
+        header.set_cksum();
+        out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(&records);
+        out.resize(out.len() + padding(records.len() as u64), 0);
+    }
+}
+
+fn push_record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length.to_string().len() + rest != length {
+        length = length.to_string().len() + rest;
+    }
+    records.extend_from_slice(length.to_string().as_bytes());
+    records.push(b' ');
+    records.extend_from_slice(key);
+    records.push(b'=');
+    records.extend_from_slice(value);
+    records.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &[u8], kind: Kind) -> Entry {
+        Entry {
+            name: name.to_vec(),
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            user: Vec::new(),
+            group: Vec::new(),
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            inode: 0,
+            device: 0,
+            size: 0,
+            xattrs: Vec::new(),
+            content: None,
+        }
+    }
+
+    fn read_back(entry: &Entry) -> (tar::Archive<std::io::Cursor<Vec<u8>>>, usize) {
+        let mut out = Vec::new();
+        append(entry, None, &mut out);
+        let length = out.len();
+        out.resize(length + 2 * BLOCK, 0);
+        (tar::Archive::new(std::io::Cursor::new(out)), length)
+    }
+
+    #[test]
+    fn plain_entries_need_one_block() {
+        assert_eq!(read_back(&entry(b"data/a", Kind::File)).1, BLOCK);
+        assert_eq!(read_back(&entry(b"data", Kind::Directory)).1, BLOCK);
+    }
+
+    #[test]
+    fn names_of_every_length_come_back() {
+        for length in [1, 99, 100, 101, 155, 156, 157, 254, 255, 256, 257, 300, 5000] {
+            for slash in [None, Some(1), Some(50), Some(99), Some(100), Some(154), Some(155), Some(156)] {
+                for kind in [Kind::File, Kind::Directory] {
+                    let mut name = vec![b'n'; length];
+                    if let Some(at) = slash.filter(|at| at + 1 < length) {
+                        name[at] = b'/';
+                    }
+                    let (mut archive, _) = read_back(&entry(&name, kind));
+                    let found = archive.entries().unwrap().next().unwrap().unwrap();
+                    let path = found.path_bytes().into_owned();
+                    assert_eq!(path.strip_suffix(b"/").unwrap_or(&path), name, "{length} {slash:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn times_before_1970_have_a_sign_and_a_fraction() {
+        let time = |seconds, nanos| decimal(Timestamp { seconds, nanos });
+        assert_eq!(time(-2, 500_000_000), "-1.5");
+        assert_eq!(time(-1, 999_999_999), "-0.000000001");
+        assert_eq!(time(0, 1), "0.000000001");
+        assert_eq!(time(-5, 0), "-5");
+        assert_eq!(time(12, 340_000_000), "12.34");
+    }
+
+    #[test]
+    fn a_record_counts_its_own_length() {
+        for value in 0..2000 {
+            let mut records = Vec::new();
+            push_record(&mut records, b"k", &vec![b'v'; value]);
+            let text = String::from_utf8(records.clone()).unwrap();
+            assert_eq!(text.split(' ').next().unwrap().parse::<usize>().unwrap(), records.len());
+        }
+    }
+
+    #[test]
+    fn stand_ins_differ_where_the_names_do() {
+        let long = |end: u8| [vec![b'x'; 300], vec![end]].concat();
+        let (one, two) =
+            (stand_in(b"PaxLongName", &long(1), false), stand_in(b"PaxLongName", &long(2), false));
+        assert_ne!(one, two);
+        assert_eq!(one.len(), 100);
+        assert!(stand_in(b"PaxLongName", &long(1), true).ends_with(b"/"));
+    }
+
+    #[test]
+    fn a_map_of_holes_ends_where_the_file_does() {
+        let body = SparseBody::new(1 << 40, &[0..4096, 8192..12288]);
+        assert!(body.map.starts_with(b"3\n0\n4096\n8192\n4096\n1099511627776\n0\n\0"));
+        assert_eq!(body.stored, 512 + 8192);
+        let whole = SparseBody::new(4096, std::slice::from_ref(&(0..4096)));
+        assert!(whole.map.starts_with(b"1\n0\n4096\n\0"));
+    }
+}

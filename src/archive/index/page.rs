@@ -1,0 +1,400 @@
+//! Pages of records, column by column, and the table of pages.
+
+use super::bytes::{Cursor, Malformed, put_bytes, put_varint, put_zigzag};
+use super::record::{EntryRecord, Hash, SegmentKind, SegmentRecord};
+use crate::entry::{Kind, Timestamp};
+
+/// Records in a page at most.
+pub(crate) const RECORDS: usize = 1024;
+
+/// Bytes of a page at most, and of the whole names in it; a reader refuses more before it allocates.
+pub(crate) const PAGE_MAX: u64 = 16 << 20;
+
+/// Bytes of the table of pages at most.
+pub(crate) const TABLE_MAX: u64 = 256 << 20;
+
+const CHANGED: u8 = 1;
+const CUT: u8 = 2;
+const SPARSE: u8 = 4;
+
+/// One line of the table of pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Where it starts in the index.
+    pub offset: u64,
+    /// Its bytes there.
+    pub stored: u64,
+    /// Its bytes when decompressed.
+    pub raw: u64,
+    /// Hash of the stored bytes.
+    pub hash: Hash,
+    /// Number of records.
+    pub count: usize,
+    /// What they are.
+    pub kind: PageKind,
+}
+
+/// What a page holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageKind {
+    /// Segments, and where the first of them starts.
+    Segments {
+        /// Its offset in the file.
+        stored: u64,
+        /// Its offset in the tar stream.
+        raw: u64,
+    },
+    /// Entries, and the name of the first of them.
+    Entries(Vec<u8>),
+    /// The archive as a whole.
+    About,
+}
+
+/// The table of pages as it is before compression.
+pub(super) fn encode_table(pages: &[Page]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, pages.len() as u64);
+    for page in pages {
+        out.push(match page.kind {
+            PageKind::Segments { .. } => b'S',
+            PageKind::Entries(_) => b'E',
+            PageKind::About => b'M',
+        });
+        put_varint(&mut out, page.stored);
+        put_varint(&mut out, page.raw);
+        out.extend_from_slice(&page.hash);
+        put_varint(&mut out, page.count as u64);
+        match &page.kind {
+            PageKind::Segments { stored, raw } => {
+                put_varint(&mut out, *stored);
+                put_varint(&mut out, *raw);
+            }
+            PageKind::Entries(first) => put_bytes(&mut out, first),
+            PageKind::About => {}
+        }
+    }
+    out
+}
+
+/// Read a table of pages, which together fill the index up to `end`.
+///
+/// # Errors
+/// If it is not one.
+pub fn decode_table(raw: &[u8], end: u64) -> Result<Vec<Page>, Malformed> {
+    let mut cursor = Cursor::new(raw);
+    let number: usize = cursor.small()?;
+    // The shortest line has 20 bytes: so no more is ever allocated than the table is long.
+    if number > raw.len() / 20 {
+        return Err(Malformed("says more pages than it has room for"));
+    }
+    let mut pages = Vec::with_capacity(number);
+    let mut offset = 0_u64;
+    for index in 0..number {
+        let letter = cursor.byte()?;
+        let stored = cursor.varint()?;
+        let raw = cursor.varint()?;
+        let hash = cursor.array()?;
+        let count = cursor.small()?;
+        let kind = match letter {
+            b'S' => PageKind::Segments { stored: cursor.varint()?, raw: cursor.varint()? },
+            b'E' => PageKind::Entries(cursor.bytes()?.to_vec()),
+            b'M' => PageKind::About,
+            _ => return Err(Malformed("has a page of an unknown kind")),
+        };
+        if (kind == PageKind::About) != (index + 1 == number) {
+            return Err(Malformed("does not have its page about the archive last"));
+        }
+        let most = if kind == PageKind::About { 1 } else { RECORDS };
+        if !(1..=most).contains(&count) || raw > PAGE_MAX || stored == 0 || stored > 2 * raw + 64 {
+            return Err(Malformed("has a page of an impossible size"));
+        }
+        pages.push(Page { offset, stored, raw, hash, count, kind });
+        offset = offset.checked_add(stored).ok_or(Malformed("has a page of an impossible size"))?;
+    }
+    cursor.end()?;
+    if pages.is_empty() || offset != end {
+        return Err(Malformed("has pages that do not fill the index"));
+    }
+    Ok(pages)
+}
+
+/// A page of segments as it is before compression.
+pub(super) fn encode_segments(records: &[SegmentRecord]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(records.len() * 64);
+    for record in records {
+        out.push(match record.kind {
+            SegmentKind::Group(_) => 0,
+            SegmentKind::Header => 1,
+            SegmentKind::Piece => 2,
+            SegmentKind::End => 3,
+            SegmentKind::Padding => 4,
+        });
+    }
+    records.iter().for_each(|record| put_varint(&mut out, record.stored));
+    records.iter().for_each(|record| put_varint(&mut out, record.raw));
+    records.iter().for_each(|record| out.extend_from_slice(&record.crc.to_le_bytes()));
+    records.iter().for_each(|record| out.extend_from_slice(&record.raw_hash));
+    records.iter().for_each(|record| out.extend_from_slice(&record.stored_hash));
+    for record in records {
+        if let SegmentKind::Group(headers) = &record.kind {
+            out.extend_from_slice(headers);
+        }
+    }
+    out
+}
+
+/// Read a page of so many segments.
+///
+/// # Errors
+/// If it is not one.
+pub fn decode_segments(raw: &[u8], count: usize) -> Result<Vec<SegmentRecord>, Malformed> {
+    let mut cursor = Cursor::new(raw);
+    let mut records = Vec::with_capacity(count.min(raw.len()));
+    let empty = SegmentRecord {
+        kind: SegmentKind::Padding,
+        stored: 0,
+        raw: 0,
+        crc: 0,
+        raw_hash: [0; 16],
+        stored_hash: [0; 16],
+    };
+    for &kind in cursor.take(count)? {
+        let kind = match kind {
+            0 => SegmentKind::Group([0; 16]),
+            1 => SegmentKind::Header,
+            2 => SegmentKind::Piece,
+            3 => SegmentKind::End,
+            4 => SegmentKind::Padding,
+            _ => return Err(Malformed("has a segment of an unknown kind")),
+        };
+        records.push(SegmentRecord { kind, ..empty });
+    }
+    for record in &mut records {
+        record.stored = cursor.varint()?;
+    }
+    for record in &mut records {
+        record.raw = cursor.varint()?;
+    }
+    for record in &mut records {
+        record.crc = cursor.u32()?;
+    }
+    for record in &mut records {
+        record.raw_hash = cursor.array()?;
+    }
+    for record in &mut records {
+        record.stored_hash = cursor.array()?;
+    }
+    for record in &mut records {
+        if let SegmentKind::Group(headers) = &mut record.kind {
+            *headers = cursor.array()?;
+        }
+    }
+    cursor.end()?;
+    Ok(records)
+}
+
+/// How many bytes two names have in common at their beginning.
+fn shared(before: &[u8], name: &[u8]) -> usize {
+    before.iter().zip(name).take_while(|(a, b)| a == b).count()
+}
+
+/// A page of entries as it is before compression.
+pub(super) fn encode_entries(records: &[EntryRecord]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(records.len() * 64);
+    let mut before: &[u8] = b"";
+    for record in records {
+        let shared = shared(before, &record.name);
+        put_varint(&mut out, shared as u64);
+        put_bytes(&mut out, &record.name[shared..]);
+        before = &record.name;
+    }
+    records.iter().for_each(|record| out.push(record.kind.letter() as u8));
+    records.iter().for_each(|record| put_varint(&mut out, record.mode.into()));
+    records.iter().for_each(|record| put_varint(&mut out, record.uid.into()));
+    records.iter().for_each(|record| put_varint(&mut out, record.gid.into()));
+    records.iter().for_each(|record| put_varint(&mut out, record.size));
+    let mut last = 0;
+    for record in records {
+        put_zigzag(&mut out, record.mtime.seconds.wrapping_sub(last));
+        last = record.mtime.seconds;
+    }
+    records.iter().for_each(|record| out.extend_from_slice(&record.mtime.nanos.to_le_bytes()));
+    for record in records {
+        put_zigzag(&mut out, record.ctime.seconds.wrapping_sub(record.mtime.seconds));
+    }
+    for record in records {
+        out.extend_from_slice(&(record.ctime.nanos ^ record.mtime.nanos).to_le_bytes());
+    }
+    let mut last = 0;
+    for record in records {
+        put_zigzag(&mut out, record.inode.wrapping_sub(last) as i64);
+        last = record.inode;
+    }
+    records.iter().for_each(|record| put_varint(&mut out, record.device));
+    let mut last = 0;
+    for record in records {
+        debug_assert!(record.segment >= last, "entries come in the order of the stream");
+        put_varint(&mut out, record.segment.wrapping_sub(last));
+        last = record.segment;
+    }
+    records.iter().for_each(|record| put_varint(&mut out, record.offset));
+    records.iter().for_each(|record| put_varint(&mut out, record.headers));
+    for record in records {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        out.push(
+            flag(record.changed, CHANGED) | flag(record.cut, CUT) | flag(record.sparse.is_some(), SPARSE),
+        );
+    }
+    for record in records {
+        if let Kind::Symlink(target) | Kind::Hardlink(target) = &record.kind {
+            put_bytes(&mut out, target);
+        }
+    }
+    for record in records {
+        if let Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor) = record.kind {
+            put_varint(&mut out, major.into());
+            put_varint(&mut out, minor.into());
+        }
+    }
+    records.iter().filter_map(|record| record.sparse).for_each(|stored| put_varint(&mut out, stored));
+    out
+}
+
+/// The names of a page of entries, whole.
+fn decode_names(cursor: &mut Cursor, count: usize) -> Result<Vec<Vec<u8>>, Malformed> {
+    let mut names: Vec<Vec<u8>> = Vec::with_capacity(count);
+    let mut bytes = 0_u64;
+    for index in 0..count {
+        let shared: usize = cursor.small()?;
+        let rest = cursor.bytes()?;
+        let before: &[u8] = if index == 0 { b"" } else { &names[index - 1] };
+        let front = before.get(..shared).ok_or(Malformed("has a name that shares more than there is"))?;
+        bytes += (shared + rest.len()) as u64;
+        if bytes > PAGE_MAX {
+            return Err(Malformed("has names of an impossible length"));
+        }
+        let mut name = Vec::with_capacity(shared + rest.len());
+        name.extend_from_slice(front);
+        name.extend_from_slice(rest);
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// Read a page of so many entries.
+///
+/// # Errors
+/// If it is not one.
+pub fn decode_entries(raw: &[u8], count: usize) -> Result<Vec<EntryRecord>, Malformed> {
+    // The shortest entry has 23 bytes: so no more is ever allocated than a page is long.
+    if count > raw.len() / 23 {
+        return Err(Malformed("says more entries than it has room for"));
+    }
+    let mut cursor = Cursor::new(raw);
+    let names = decode_names(&mut cursor, count)?;
+    let letters = cursor.take(count)?;
+    let mut records: Vec<EntryRecord> = names
+        .into_iter()
+        .map(|name| EntryRecord {
+            name,
+            kind: Kind::File,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            inode: 0,
+            device: 0,
+            segment: 0,
+            offset: 0,
+            headers: 0,
+            changed: false,
+            cut: false,
+            sparse: None,
+        })
+        .collect();
+    for record in &mut records {
+        record.mode = cursor.small()?;
+    }
+    for record in &mut records {
+        record.uid = cursor.small()?;
+    }
+    for record in &mut records {
+        record.gid = cursor.small()?;
+    }
+    for record in &mut records {
+        record.size = cursor.varint()?;
+    }
+    let mut last = 0_i64;
+    for record in &mut records {
+        last = last.wrapping_add(cursor.zigzag()?);
+        record.mtime.seconds = last;
+    }
+    for record in &mut records {
+        record.mtime.nanos = cursor.u32()?;
+    }
+    for record in &mut records {
+        record.ctime.seconds = record.mtime.seconds.wrapping_add(cursor.zigzag()?);
+    }
+    for record in &mut records {
+        record.ctime.nanos = record.mtime.nanos ^ cursor.u32()?;
+    }
+    let mut last = 0_u64;
+    for record in &mut records {
+        last = last.wrapping_add(cursor.zigzag()? as u64);
+        record.inode = last;
+    }
+    for record in &mut records {
+        record.device = cursor.varint()?;
+    }
+    let mut last = 0_u64;
+    for record in &mut records {
+        last = last.checked_add(cursor.varint()?).ok_or(Malformed("a number has more than 64 bits"))?;
+        record.segment = last;
+    }
+    for record in &mut records {
+        record.offset = cursor.varint()?;
+    }
+    for record in &mut records {
+        record.headers = cursor.varint()?;
+    }
+    let flags = cursor.take(count)?;
+    for (record, letter) in records.iter_mut().zip(letters) {
+        record.kind = match letter {
+            b'-' => Kind::File,
+            b'd' => Kind::Directory,
+            b'l' => Kind::Symlink(cursor.bytes()?.to_vec()),
+            b'h' => Kind::Hardlink(cursor.bytes()?.to_vec()),
+            b'c' => Kind::CharDevice(0, 0),
+            b'b' => Kind::BlockDevice(0, 0),
+            b'p' => Kind::Fifo,
+            _ => return Err(Malformed("has an entry of an unknown type")),
+        };
+    }
+    for record in &mut records {
+        if let Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor) = &mut record.kind {
+            *major = cursor.small()?;
+            *minor = cursor.small()?;
+        }
+    }
+    for (record, flags) in records.iter_mut().zip(flags) {
+        if flags & !(CHANGED | CUT | SPARSE) != 0 {
+            return Err(Malformed("has an entry with unknown flags"));
+        }
+        record.changed = flags & CHANGED != 0;
+        record.cut = flags & CUT != 0;
+        record.sparse = if flags & SPARSE == 0 { None } else { Some(cursor.varint()?) };
+    }
+    cursor.end()?;
+    let sound = |time: Timestamp| time.nanos < 1_000_000_000;
+    if !records.iter().all(|record| record.mode <= 0o7777 && sound(record.mtime) && sound(record.ctime)) {
+        return Err(Malformed("has an entry with an impossible mode or time"));
+    }
+    // So that no sum of them overflows.
+    let lengths = |record: &EntryRecord| record.size | record.body() | record.offset | record.headers;
+    if !records.iter().all(|record| lengths(record) < 1 << 60) {
+        return Err(Malformed("has an entry of an impossible size"));
+    }
+    Ok(records)
+}

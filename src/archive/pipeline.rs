@@ -1,0 +1,224 @@
+//! From raw segments to an archive in order, on all cores, in bounded memory.
+//!
+//! The caller's thread reads and cuts; as many threads as asked for compress; one writes. Two bounded channels hold
+//! them together: the work, in any order, and the results, in the order in which they were begun.
+
+use std::io::{BufWriter, Write};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::codec::Codec;
+use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash};
+use super::segment::{Encoder, Shape};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// A segment on its way to a compressor.
+pub struct Raw {
+    /// What it holds; a group's hash of headers is made when it is compressed.
+    pub kind: RawKind,
+    /// Its part of the tar stream.
+    pub bytes: Vec<u8>,
+}
+
+/// What a segment will be.
+pub enum RawKind {
+    /// Small entries: where in the bytes their headers stand.
+    Group(Vec<(usize, usize)>),
+    /// One of the other kinds.
+    Other(SegmentKind),
+}
+
+struct Compressed {
+    record: SegmentRecord,
+    stored: Vec<u8>,
+}
+
+type Slot = Sender<Result<Compressed>>;
+
+/// What the writer takes up next.
+enum Next {
+    Segment(Receiver<Result<Compressed>>),
+    Entries(Vec<EntryRecord>),
+}
+
+/// The end of the pipeline that takes segments in.
+pub struct Feed {
+    work: Sender<(Raw, Slot)>,
+    order: Sender<Next>,
+    spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    segments: u64,
+}
+
+/// Why feeding ends early.
+pub enum Halt {
+    /// The writer has ended, with an error that [`run`] returns.
+    Writer,
+    /// The source, or the wish to stop.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Feed {
+    /// A buffer to fill, empty.
+    pub fn buffer(&self) -> Vec<u8> {
+        let mut buffer = self.spare.1.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    /// The number of the next segment.
+    pub fn next_segment(&self) -> u64 {
+        self.segments
+    }
+
+    /// Send a segment on; waits while enough others are under way.
+    pub fn segment(&mut self, raw: Raw) -> Result<(), Halt> {
+        let (slot, result) = bounded(1);
+        self.order.send(Next::Segment(result)).map_err(|_| Halt::Writer)?;
+        self.work.send((raw, slot)).map_err(|_| Halt::Writer)?;
+        self.segments += 1;
+        Ok(())
+    }
+
+    /// Note entries, whose segments have been sent.
+    pub fn entries(&mut self, entries: Vec<EntryRecord>) -> Result<(), Halt> {
+        self.order.send(Next::Entries(entries)).map_err(|_| Halt::Writer)
+    }
+}
+
+/// What has been written: the index so far, and the sums over the tar stream.
+pub struct Body {
+    /// The index, not yet written.
+    pub index: Builder,
+    /// CRC-32 of the tar stream.
+    pub crc: u32,
+    /// Bytes of the tar stream.
+    pub raw: u64,
+    /// Bytes written.
+    pub stored: u64,
+    /// Hash of all that was written, where there is no index that has hashes.
+    pub whole: Option<blake3::Hasher>,
+}
+
+/// Run the pipeline: `feed` gives segments in, `out` gets them in the same order.
+///
+/// # Errors
+/// What `feed` returned, or else the first error of compressing or writing.
+pub fn run<T>(
+    codec: Codec,
+    threads: usize,
+    out: &mut (dyn Write + Send),
+    progress: &Progress,
+    feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
+    failed: impl Fn(std::io::Error) -> Error + Send,
+) -> Result<(T, Body)> {
+    let (work_in, work) = bounded::<(Raw, Slot)>(threads);
+    let (order_in, order) = bounded::<Next>(2 * threads + 2);
+    let spare = unbounded();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (work, spare) = (work.clone(), spare.clone());
+            scope.spawn(move || compress(codec, &work, &spare));
+        }
+        drop(work);
+        let recycle = spare.0.clone();
+        let writer = scope.spawn(move || write(&order, &recycle, codec, out, progress, failed));
+        let mut end = Feed { work: work_in, order: order_in, spare, segments: 0 };
+        let fed = feed(&mut end);
+        drop(end);
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match fed {
+            Ok(value) => Ok((value, written?)),
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Writer) => {
+                Err(written.err().unwrap_or_else(|| Error::failed("write archive: a thread ended early")))
+            }
+        }
+    })
+}
+
+fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>, Receiver<Vec<u8>>)) {
+    let mut encoder = Encoder::new(codec);
+    while let Ok((raw, slot)) = work.recv() {
+        let mut stored = spare.1.try_recv().unwrap_or_default();
+        let (shape, kind) = match &raw.kind {
+            RawKind::Group(headers) => (Shape::Group, SegmentKind::Group(headers_hash(&raw.bytes, headers))),
+            RawKind::Other(kind) => (Shape::Piece, *kind),
+        };
+        let result = encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {
+            record: SegmentRecord {
+                kind,
+                stored: stored.len() as u64,
+                raw: raw.bytes.len() as u64,
+                crc: crc32fast::hash(&raw.bytes),
+                raw_hash: hash(&raw.bytes),
+                stored_hash: hash(&stored),
+            },
+            stored,
+        });
+        let _ = spare.0.send(raw.bytes);
+        // Nobody waits for it any more when the writer has failed.
+        let _ = slot.send(result);
+    }
+}
+
+fn headers_hash(bytes: &[u8], headers: &[(usize, usize)]) -> Hash {
+    let mut all = blake3::Hasher::new();
+    for &(start, length) in headers {
+        all.update(&bytes[start..start + length]);
+    }
+    super::index::short(&all.finalize())
+}
+
+fn write(
+    order: &Receiver<Next>,
+    spare: &Sender<Vec<u8>>,
+    codec: Codec,
+    out: &mut (dyn Write + Send),
+    progress: &Progress,
+    failed: impl Fn(std::io::Error) -> Error,
+) -> Result<Body> {
+    // With an index the hashes of the segments say all.
+    let whole = (codec == Codec::None).then(blake3::Hasher::new);
+    let mut body = Body { index: Builder::new(), crc: 0, raw: 0, stored: 0, whole };
+
+    let mut crc = crc32fast::Hasher::new();
+    // Headers of large files are short segments; the others go through as they are.
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    while let Ok(next) = order.recv() {
+        match next {
+            Next::Entries(entries) if codec != Codec::None => {
+                for entry in entries {
+                    body.index.entry(entry);
+                }
+            }
+            Next::Entries(_) => {}
+            Next::Segment(result) => {
+                let gone = || Error::failed("compress a segment: a thread ended early");
+                let Compressed { record, stored } = result.recv().map_err(|_| gone())??;
+                out.write_all(&stored).map_err(&failed)?;
+                if let Some(whole) = &mut body.whole {
+                    whole.update(&stored);
+                }
+                progress.stored(record.stored);
+                crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
+                body.raw += record.raw;
+                body.stored += record.stored;
+                if codec != Codec::None {
+                    body.index.segment(record);
+                }
+                let _ = spare.send(stored);
+            }
+        }
+    }
+    out.flush().map_err(&failed)?;
+    body.crc = crc.finalize();
+    Ok(body)
+}

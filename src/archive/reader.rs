@@ -1,0 +1,431 @@
+//! Reading an archive by its index: entries, segments, the body of one file. All by offset, so threads can share it.
+//!
+//! The index is a hint: every offset and length in it is held against the file before it is followed, and what is
+//! decompressed is held against its hash and its CRC. What has no index is read by [`super::stream`].
+
+mod body;
+mod segment;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use libdeflater::Decompressor;
+
+pub use body::Body;
+pub use segment::{Decoder, Fault, Segment};
+
+use super::index::{
+    self, About, EntryRecord, FOOTER_LEN, Footer, Page, PageKind, SegmentRecord, TRAILER_LEN, name_order,
+};
+use crate::error::{Error, Result};
+use crate::printable::{printable, printable_path};
+
+/// What opening a file came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// It has an index whose footer and table are sound.
+    Indexed(Archive),
+    /// It has none that can be used, and is read from its beginning to its end.
+    Unindexed(Unindexed),
+}
+
+/// A file without a usable index.
+#[derive(Debug)]
+pub struct Unindexed {
+    /// The file.
+    pub file: File,
+    /// Where it is, for messages.
+    pub path: PathBuf,
+    /// Its length.
+    pub length: u64,
+    /// What is wrong with its index, if it should have one; `None` for an archive that another tool made.
+    pub damage: Option<String>,
+}
+
+/// An archive with an index.
+#[derive(Debug)]
+pub struct Archive {
+    file: File,
+    path: PathBuf,
+    length: u64,
+    footer: Footer,
+    segments: Numbered,
+    entries: Numbered,
+    about: Page,
+    /// The page of segments that was used last: bodies are read in order.
+    recent: Mutex<Option<(usize, Arc<Vec<Segment>>)>>,
+}
+
+/// Pages of one kind, and how many records stand before each.
+#[derive(Debug, Default)]
+struct Numbered {
+    pages: Vec<Page>,
+    before: Vec<u64>,
+    count: u64,
+}
+
+impl Numbered {
+    fn push(&mut self, page: Page) {
+        self.before.push(self.count);
+        self.count += page.count as u64;
+        self.pages.push(page);
+    }
+}
+
+/// Open an archive of any kind.
+///
+/// # Errors
+/// If the file cannot be opened or read. A damaged index is not an error: see [`Unindexed::damage`].
+pub fn open(path: &Path) -> Result<Opened> {
+    let file = File::open(path).map_err(|e| Error::io("open archive", path, e))?;
+    from_file(file, path)
+}
+
+/// [`open`] for a file that is open already; the path is for messages.
+///
+/// # Errors
+/// If it cannot be read, or is no regular file.
+pub fn from_file(file: File, path: &Path) -> Result<Opened> {
+    let metadata = file.metadata().map_err(|e| Error::io("open archive", path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::usage(format!("archive {} is not a regular file", printable_path(path))));
+    }
+    let length = metadata.len();
+    let path = path.to_path_buf();
+    let mut start = [0; index::START.len()];
+    let ours = length >= index::HEADER_LEN && {
+        read_at(&file, &path, &mut start, 0)?;
+        start == index::START
+    };
+    let damage = match footer(&file, &path, length)? {
+        Ok(footer) => match table(&file, &path, &footer)? {
+            Ok(pages) => return Ok(Opened::Indexed(Archive::new(file, path, length, footer, pages))),
+            Err(damage) => Some(damage),
+        },
+        Err(damage) => ours.then_some(damage),
+    };
+    Ok(Opened::Unindexed(Unindexed { file, path, length, damage }))
+}
+
+/// The inner result says what is wrong with the footer.
+fn footer(file: &File, path: &Path, length: u64) -> Result<Result<Footer, String>> {
+    let Some(at) = length.checked_sub(FOOTER_LEN) else {
+        return Ok(Err("the end of the archive is missing: it is shorter than a footer".into()));
+    };
+    let mut member = [0; FOOTER_LEN as usize];
+    read_at(file, path, &mut member, at)?;
+    Ok(Footer::decode(&member, length)
+        .map_err(|e| format!("the end of the archive is damaged or missing: the footer at offset {at} {e}")))
+}
+
+fn table(file: &File, path: &Path, footer: &Footer) -> Result<Result<Vec<Page>, String>> {
+    let page = Page {
+        offset: footer.table,
+        stored: footer.stored.into(),
+        raw: footer.raw.into(),
+        hash: footer.hash,
+        count: 1,
+        kind: PageKind::About,
+    };
+    if page.raw > index::TABLE_MAX || page.stored > 2 * page.raw + 64 {
+        return Ok(Err("the table of pages has an impossible size".into()));
+    }
+    let table = read_page(file, path, footer, &page)?;
+    Ok(table
+        .and_then(|raw| index::decode_table(&raw, footer.table).map_err(|e| e.0))
+        .map_err(|e| format!("the table of pages of the index {e}")))
+}
+
+fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> Result<()> {
+    file.read_exact_at(buffer, at).map_err(|e| Error::io("read archive", path, e))
+}
+
+/// The decompressed bytes of a page, or what is wrong with it.
+fn read_page(
+    file: &File,
+    path: &Path,
+    footer: &Footer,
+    page: &Page,
+) -> Result<Result<Vec<u8>, &'static str>> {
+    // The table's own bounds are checked with the footer, a page's with the table: both end within the index.
+    let bytes = match index_bytes(file, footer, page.offset, page.stored) {
+        Ok(bytes) => bytes,
+        Err(e) => return Err(Error::io("read index of archive", path, e)),
+    };
+    if index::hash(&bytes) != page.hash {
+        return Ok(Err("does not have the hash it should"));
+    }
+    // No deflate stream grows to more than 1,032 times its length (zlib's technical notes).
+    if page.raw > page.stored.saturating_mul(1032) {
+        return Ok(Err("has an impossible size"));
+    }
+    let mut raw = vec![0; page.raw as usize];
+    match Decompressor::new().deflate_decompress(&bytes, &mut raw) {
+        Ok(length) if length == raw.len() => Ok(Ok(raw)),
+        _ => Ok(Err("cannot be decompressed")),
+    }
+}
+
+/// Bytes of the index, taken out of the members that carry them.
+fn index_bytes(file: &File, footer: &Footer, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    let outside = || io::Error::new(io::ErrorKind::InvalidData, "outside the index");
+    let last =
+        at.checked_add(length).filter(|end| *end <= footer.length && length > 0).ok_or_else(outside)? - 1;
+    let position = |at| index::position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
+    let (first, last) = (position(at)?, position(last)?);
+    let mut bytes = vec![0; (last - first + 1) as usize];
+    file.read_exact_at(&mut bytes, first)?;
+
+    // Close the gaps that the members' ends and beginnings make.
+    let mut kept = (index::PIECE - (at % index::PIECE as u64) as usize).min(bytes.len());
+    let mut next = kept + index::MEMBER_LEN - index::PIECE;
+    while next < bytes.len() {
+        let piece = index::PIECE.min(bytes.len() - next);
+        bytes.copy_within(next..next + piece, kept);
+        kept += piece;
+        next += index::MEMBER_LEN;
+    }
+    bytes.truncate(kept);
+    Ok(bytes)
+}
+
+impl Archive {
+    fn new(file: File, path: PathBuf, length: u64, footer: Footer, pages: Vec<Page>) -> Self {
+        let mut segments = Numbered::default();
+        let mut entries = Numbered::default();
+        let mut about = None;
+        for page in pages {
+            match page.kind {
+                PageKind::Segments { .. } => segments.push(page),
+                PageKind::Entries(_) => entries.push(page),
+                PageKind::About => about = Some(page),
+            }
+        }
+        let about = about.expect("a table without its page about the archive does not decode");
+        Self { file, path, length, footer, segments, entries, about, recent: Mutex::new(None) }
+    }
+
+    /// Give up on its index.
+    pub(super) fn into_unindexed(self, damage: String) -> Unindexed {
+        Unindexed { file: self.file, path: self.path, length: self.length, damage: Some(damage) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What its footer says.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// How many entries it has.
+    pub fn entry_count(&self) -> u64 {
+        self.entries.count
+    }
+
+    /// How many segments it has.
+    pub fn segment_count(&self) -> u64 {
+        self.segments.count
+    }
+
+    /// It is damaged, and how.
+    pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
+        Error::damaged(format!("archive {}: {what}", printable_path(&self.path)))
+    }
+
+    fn page(&self, page: &Page) -> Result<Vec<u8>> {
+        read_page(&self.file, &self.path, &self.footer, page)?.map_err(|e| self.page_damaged(page, e))
+    }
+
+    fn page_damaged(&self, page: &Page, what: impl std::fmt::Display) -> Error {
+        let which = match &page.kind {
+            PageKind::Segments { stored, .. } => format!("of the segments from offset {stored}"),
+            PageKind::Entries(first) => format!("of the entries from {}", printable(first)),
+            PageKind::About => "about the archive".into(),
+        };
+        self.damaged(format_args!("the index's page {which} {what}"))
+    }
+
+    /// What the index says about the archive as a whole.
+    ///
+    /// # Errors
+    /// If the page is damaged.
+    pub fn about(&self) -> Result<About> {
+        let raw = self.page(&self.about)?;
+        serde_json::from_slice(&raw)
+            .map_err(|e| self.page_damaged(&self.about, format_args!("is not what it should be: {e}")))
+    }
+
+    /// All entries, in the order of the tar stream.
+    pub fn entries(&self) -> Entries<'_> {
+        Entries { archive: self, page: 0, now: Vec::new().into_iter() }
+    }
+
+    /// This entry, if there is one, and all below it, in the order of the tar stream.
+    pub fn below(&self, name: &[u8]) -> impl Iterator<Item = Result<EntryRecord>> {
+        let (before, within) = (name.to_vec(), name.to_vec());
+        let page = self.page_with(name).unwrap_or(0);
+        Entries { archive: self, page, now: Vec::new().into_iter() }
+            .skip_while(move |entry| {
+                entry.as_ref().is_ok_and(|entry| name_order(&entry.name, &before).is_lt())
+            })
+            .take_while(move |entry| entry.as_ref().map_or(true, |entry| is_below(&entry.name, &within)))
+    }
+
+    /// The entry with this name, if there is one.
+    ///
+    /// # Errors
+    /// If the page that it would be on is damaged.
+    pub fn find(&self, name: &[u8]) -> Result<Option<EntryRecord>> {
+        let Some(page) = self.page_with(name) else { return Ok(None) };
+        let mut entries = self.entry_page(page)?;
+        let found = entries.binary_search_by(|entry| name_order(&entry.name, name));
+        Ok(found.ok().map(|at| entries.swap_remove(at)))
+    }
+
+    /// The page that this name stands on, if it stands on any.
+    fn page_with(&self, name: &[u8]) -> Option<usize> {
+        let first = |page: &Page| match &page.kind {
+            PageKind::Entries(first) => name_order(first, name).is_le(),
+            _ => false,
+        };
+        self.entries.pages.partition_point(first).checked_sub(1)
+    }
+
+    fn entry_page(&self, number: usize) -> Result<Vec<EntryRecord>> {
+        let page = &self.entries.pages[number];
+        let raw = self.page(page)?;
+        let entries = index::decode_entries(&raw, page.count).map_err(|e| self.page_damaged(page, e))?;
+        if PageKind::Entries(entries[0].name.clone()) != page.kind {
+            return Err(self.page_damaged(page, "begins with another name than the table says"));
+        }
+        Ok(entries)
+    }
+
+    /// All segments, in the order of the file.
+    pub fn segments(&self) -> impl Iterator<Item = Result<Segment>> {
+        (0..self.segments.pages.len()).flat_map(|page| match self.segment_page(page) {
+            Ok(segments) => segments.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(e) => vec![Err(e)],
+        })
+    }
+
+    /// The segment with this number.
+    ///
+    /// # Errors
+    /// If there is none, or the page that it stands on is damaged.
+    pub fn segment(&self, number: u64) -> Result<Segment> {
+        let page = match self.segments.before.partition_point(|before| *before <= number).checked_sub(1) {
+            Some(page) if number < self.segments.count => page,
+            _ => return Err(self.damaged(format_args!("the index has no segment {number}"))),
+        };
+        let at = (number - self.segments.before[page]) as usize;
+        let recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let segments = match recent {
+            Some((number, segments)) if number == page => segments,
+            _ => {
+                let segments = Arc::new(self.segment_page(page)?);
+                let recent = Some((page, Arc::clone(&segments)));
+                *self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = recent;
+                segments
+            }
+        };
+        Ok(segments[at])
+    }
+
+    fn segment_page(&self, number: usize) -> Result<Vec<Segment>> {
+        let page = &self.segments.pages[number];
+        let PageKind::Segments { stored: mut offset, raw: mut raw_offset } = page.kind else {
+            return Err(self.page_damaged(page, "is of another kind"));
+        };
+        let raw = self.page(page)?;
+        let records = index::decode_segments(&raw, page.count).map_err(|e| self.page_damaged(page, e))?;
+        let limit = self.footer.start - TRAILER_LEN;
+        let mut segments = Vec::with_capacity(records.len());
+        for (number, record) in (self.segments.before[number]..).zip(records) {
+            let SegmentRecord { stored, raw, .. } = record;
+            segments.push(Segment { number, offset, raw_offset, record });
+            let inside = offset.checked_add(stored).filter(|end| *end <= limit);
+            // See `read_page` for 1,032.
+            if raw.max(stored / 2) > segment::SEGMENT_MAX || raw > stored.saturating_mul(1032) {
+                return Err(self.page_damaged(page, "has a segment of an impossible size"));
+            }
+            let Some((end, raw_end)) = inside.zip(raw_offset.checked_add(raw)) else {
+                return Err(self.page_damaged(page, "has a segment outside the data"));
+            };
+            (offset, raw_offset) = (end, raw_end);
+        }
+        Ok(segments)
+    }
+
+    /// The tar stream's bytes of this segment, checked against its hashes and its CRC.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is damaged.
+    pub fn read_segment(&self, number: u64) -> Result<Vec<u8>> {
+        let segment = self.segment(number)?;
+        let mut decoder = Decoder::new();
+        match decoder.read(&self.file, &segment) {
+            Ok(_) => Ok(decoder.into_raw()),
+            Err(Fault::Read(e)) => Err(Error::io("read archive", &self.path, e)),
+            Err(fault) => {
+                Err(self.damaged(format_args!("segment {number} (offset {}): {fault}", segment.offset)))
+            }
+        }
+    }
+
+    /// The body of an entry as it stands in the tar stream: of one that is stored sparse, the map and the data.
+    pub fn body<'a>(&'a self, entry: &EntryRecord) -> Body<'a> {
+        Body::new(self, entry)
+    }
+}
+
+/// Whether a name is this entry's or below it. Everything is below the empty name.
+pub fn is_below(name: &[u8], folder: &[u8]) -> bool {
+    folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// See [`Archive::entries`]. Ends after the first error.
+pub struct Entries<'a> {
+    archive: &'a Archive,
+    page: usize,
+    now: std::vec::IntoIter<EntryRecord>,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<EntryRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.now.next() {
+                return Some(Ok(entry));
+            }
+            if self.page >= self.archive.entries.pages.len() {
+                return None;
+            }
+            match self.archive.entry_page(self.page) {
+                Ok(entries) => self.now = entries.into_iter(),
+                Err(e) => {
+                    self.page = usize::MAX;
+                    return Some(Err(e));
+                }
+            }
+            self.page += 1;
+        }
+    }
+}

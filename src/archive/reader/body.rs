@@ -1,0 +1,47 @@
+//! The body of one entry, over as many segments as it spans.
+
+use std::io::{self, Read};
+
+use super::Archive;
+use crate::archive::index::EntryRecord;
+
+/// Reads a body from its first byte to its last; every byte has been checked before it is given out.
+pub struct Body<'a> {
+    archive: &'a Archive,
+    segment: u64,
+    bytes: Vec<u8>,
+    /// Bytes to leave out: of `bytes`, or, before the first segment is read, of that.
+    skip: u64,
+    left: u64,
+    begun: bool,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(archive: &'a Archive, entry: &EntryRecord) -> Self {
+        let skip = entry.offset.saturating_add(entry.headers);
+        Self { archive, segment: entry.segment, bytes: Vec::new(), skip, left: entry.body(), begun: false }
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() || self.left == 0 {
+            return Ok(0);
+        }
+        while !self.begun || self.skip >= self.bytes.len() as u64 {
+            if self.begun {
+                self.skip -= self.bytes.len() as u64;
+                self.segment += 1;
+            }
+            self.bytes = self.archive.read_segment(self.segment).map_err(io::Error::other)?;
+            self.begun = true;
+        }
+        let rest = &self.bytes[self.skip as usize..];
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let count = rest.len().min(buffer.len()).min(most);
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.skip += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,130 @@
+//! One segment, read and checked.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use libdeflater::Decompressor;
+
+use crate::archive::index::{SegmentRecord, hash};
+use crate::error::cause_text;
+
+/// Bytes that a segment decompresses to at most; a reader refuses more before it allocates.
+pub(super) const SEGMENT_MAX: u64 = 64 << 20;
+
+/// The last of a stored, final block of one byte. It is appended to a segment to be decompressed: the byte arrives
+/// behind the segment's own only if every one of its blocks was read and none was final.
+const SENTINEL: u8 = 0xa5;
+const FINAL: [u8; 6] = [1, 1, 0, 0xfe, 0xff, SENTINEL];
+
+/// A segment and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Where it starts in the file.
+    pub offset: u64,
+    /// Where it starts in the tar stream.
+    pub raw_offset: u64,
+    /// What the index says about it.
+    pub record: SegmentRecord,
+}
+
+/// What is wrong with a segment.
+#[derive(Debug)]
+pub enum Fault {
+    /// It could not be read.
+    Read(io::Error),
+    /// Its stored bytes are not those that were written.
+    StoredHash,
+    /// Its stored bytes do not end as a segment ends.
+    End,
+    /// Its stored bytes are no deflate stream of the length that the index says.
+    Inflate,
+    /// It decompresses to other bytes than those that were compressed.
+    RawHash,
+    /// Its CRC-32 is not the one that the index says.
+    Crc,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(e) => write!(f, "cannot be read: {}", cause_text(e)),
+            Self::StoredHash => f.write_str("hash of the stored bytes differs"),
+            Self::End => f.write_str("does not end on a byte boundary with an empty block"),
+            Self::Inflate => f.write_str("cannot be decompressed to its length"),
+            Self::RawHash => f.write_str("hash of the decompressed bytes differs"),
+            Self::Crc => f.write_str("CRC-32 differs"),
+        }
+    }
+}
+
+/// Reads segments, with buffers that are used again.
+pub struct Decoder {
+    decompressor: Decompressor,
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// Without buffers yet.
+    pub fn new() -> Self {
+        Self { decompressor: Decompressor::new(), stored: Vec::new(), raw: Vec::new() }
+    }
+
+    /// The stored bytes of a segment, checked against their hash.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn stored(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
+        let length = segment.record.stored as usize;
+        if self.stored.len() != length {
+            self.stored.resize(length, 0);
+        }
+        file.read_exact_at(&mut self.stored, segment.offset).map_err(Fault::Read)?;
+        if hash(&self.stored) != segment.record.stored_hash {
+            return Err(Fault::StoredHash);
+        }
+        Ok(&self.stored)
+    }
+
+    /// The decompressed bytes of a segment, checked against all that the index says about them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
+        self.stored(file, segment)?;
+        if !self.stored.ends_with(&[0, 0, 0xff, 0xff]) {
+            return Err(Fault::End);
+        }
+        let length = segment.record.raw as usize;
+        self.stored.extend_from_slice(&FINAL);
+        // Growing zeroes only what is new: the buffer is overwritten anyway.
+        self.raw.resize(length + 1, 0);
+        match self.decompressor.deflate_decompress(&self.stored, &mut self.raw) {
+            Ok(out) if out == length + 1 && self.raw[length] == SENTINEL => {}
+            _ => return Err(Fault::Inflate),
+        }
+        self.raw.truncate(length);
+        if hash(&self.raw) != segment.record.raw_hash {
+            return Err(Fault::RawHash);
+        }
+        if crc32fast::hash(&self.raw) != segment.record.crc {
+            return Err(Fault::Crc);
+        }
+        Ok(&self.raw)
+    }
+
+    /// What was read last.
+    pub(super) fn into_raw(self) -> Vec<u8> {
+        self.raw
+    }
+}

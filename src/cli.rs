@@ -1,0 +1,333 @@
+//! What was typed. No I/O, and nothing is decided here but what the words mean.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::settings as set;
+use crate::config::{Origin, Setting, Typed, Value, Written};
+
+const AFTER_HELP: &str = "\
+Settings come from flags, then from TARKEEP_* variables, then from the configuration file; `tarkeep info` shows what is \
+in force and where it comes from.";
+
+const AFTER_LONG_HELP: &str = "\
+Settings come from flags, then from TARKEEP_* variables, then from the configuration file; `tarkeep info` shows what is \
+in force and where it comes from.
+
+Examples:
+  tarkeep run                               back up when it is due, until stopped
+  tarkeep backup --source . -o here.tar.gz  archive this folder, here and now
+  tarkeep list latest                       what is in the newest archive
+  tarkeep verify --all                      read every archive back
+
+Exit status: 0 complete, 1 failed, 2 wrong usage or configuration, 3 published but incomplete, 4 published but a later \
+step failed, 5 damage found, 11 another run has the destination, 128+n ended by signal n.";
+
+/// Keep a plain .tar.gz of your data, every night.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tarkeep",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    help_expected = true,
+    max_term_width = 110,
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP
+)]
+pub struct Cli {
+    /// Configuration file [default: /etc/tarkeep/tarkeep.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
+    pub config: Option<PathBuf>,
+
+    /// What to log: off, error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", display_order = 901)]
+    pub log: Option<OsString>,
+
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands there are.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Back up whenever it is due, until stopped
+    Run,
+    /// Back up once, now
+    Backup(BackupArgs),
+    /// List the archives, or what is in one
+    List(ListArgs),
+    /// Read archives back and check everything in them
+    Verify(VerifyArgs),
+    /// Show when runs are due
+    Next(NextArgs),
+    /// Check that sources, destinations and schedules are as they should be
+    Check(JsonArgs),
+    /// Show the settings in force and where each comes from
+    Info(JsonArgs),
+    /// Say whether backups are being made; exit 0 if so, 1 if not
+    Health(JsonArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  tarkeep backup                                     every job, into its destination
+  tarkeep backup db                                  the job called db
+  tarkeep backup --source ~/photos --destination /mnt/disk
+  tarkeep backup --source . -o here.tar.gz           one archive, and nothing else touched
+  docker compose exec -T backup backup > x.tar.gz    from a container to the host")]
+pub struct BackupArgs {
+    /// Jobs to run [default: all]
+    #[arg(value_name = "JOB")]
+    pub jobs: Vec<String>,
+
+    /// Write one archive there, or to standard output (-), and touch nothing else
+    #[arg(short, long, value_name = "FILE|-")]
+    pub output: Option<PathBuf>,
+
+    /// Folder or file to archive; can be repeated
+    #[arg(long, value_name = "PATH")]
+    pub source: Vec<OsString>,
+
+    /// Folder to keep the archive in
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub destination: Option<OsString>,
+
+    /// gzip:1 (fastest) to gzip:12 (smallest), or none
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<OsString>,
+
+    /// Leave out what matches, by the rules of .gitignore; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<OsString>,
+
+    /// Leave out what matches a line of this file
+    #[arg(long, value_name = "FILE")]
+    pub exclude_from: Option<OsString>,
+
+    /// Leave out other filesystems mounted below a source
+    #[arg(long)]
+    pub one_file_system: bool,
+
+    /// How many threads compress, 1 to 256 [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<OsString>,
+
+    /// Pattern of the archive's name below the destination, without its ending
+    #[arg(long, value_name = "PATTERN", conflicts_with = "output")]
+    pub name: Option<OsString>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Draw no progress bar
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
+standard input.
+
+Examples:
+  tarkeep list                                  the archives there are
+  tarkeep list latest                           what is in the newest
+  tarkeep list 2026-11-20/01-00-00 data/photos  one folder of that archive")]
+pub struct ListArgs {
+    /// Archive to look into [default: list the archives]
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: Option<OsString>,
+
+    /// Only these entries and what is below them
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+
+    /// Only the archives of this job
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
+standard input. Archives that other tools made are checked as far as they can be.
+
+Examples:
+  tarkeep verify                the newest archive
+  tarkeep verify --all          all there are
+  tarkeep verify old.tar.gz     any file")]
+pub struct VerifyArgs {
+    /// Archives to read [default: latest]
+    #[arg(value_name = "ARCHIVE")]
+    pub archives: Vec<OsString>,
+
+    /// Every archive there is
+    #[arg(long, conflicts_with = "archives")]
+    pub all: bool,
+
+    /// Only the archives of this job
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// How many threads read, 1 to 256 [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<OsString>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `next`
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// How many due times of each job
+    #[arg(short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub count: u16,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A command that only chooses how it prints.
+#[derive(Debug, Args)]
+pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  tarkeep completions bash > /etc/bash_completion.d/tarkeep
+  tarkeep completions fish > ~/.config/fish/completions/tarkeep.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+impl Cli {
+    /// Understand a command line. A program called `backup`, as the image has one, is `tarkeep backup -o -`.
+    ///
+    /// # Errors
+    /// If it cannot be understood, or asks for help, which clap prints either way.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+        let as_backup =
+            arguments.first().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("backup")));
+        if as_backup {
+            arguments.splice(..1, ["tarkeep".into(), "backup".into()]);
+        }
+        let mut cli = Self::try_parse_from(arguments)?;
+        if let Command::Backup(args) = &mut cli.command {
+            if as_backup && args.output.is_none() && args.destination.is_none() {
+                args.output = Some("-".into());
+            }
+            if args.json && args.output.as_deref() == Some(Path::new("-")) {
+                return Err(Self::command().error(
+                    ErrorKind::ArgumentConflict,
+                    "the archive and --json would both go to standard output; leave out --json",
+                ));
+            }
+        }
+        Ok(cli)
+    }
+
+    /// What the command line says about the configuration.
+    pub fn typed(&self) -> Typed {
+        let mut typed = Typed { file: self.config.clone(), ..Typed::default() };
+        let mut one = |setting: &'static Setting, flag, value: &Option<OsString>| {
+            if let Some(value) = value {
+                typed.values.push(flag_value(setting, flag, Written::Items(vec![value.clone()])));
+            }
+        };
+        one(&set::LOG, "--log", &self.log);
+        match &self.command {
+            Command::Backup(args) => {
+                one(&set::DESTINATION, "--destination", &args.destination);
+                one(&set::CODEC, "--codec", &args.codec);
+                one(&set::EXCLUDE_FROM, "--exclude-from", &args.exclude_from);
+                one(&set::THREADS, "--threads", &args.threads);
+                one(&set::NAME, "--name", &args.name);
+                let one_file_system = args.one_file_system.then(|| "true".into());
+                one(&set::ONE_FILE_SYSTEM, "--one-file-system", &one_file_system);
+                let mut many = |setting: &'static Setting, flag, items: &Vec<OsString>| {
+                    if !items.is_empty() {
+                        typed.values.push(flag_value(setting, flag, Written::Items(items.clone())));
+                    }
+                };
+                many(&set::SOURCE, "--source", &args.source);
+                many(&set::EXCLUDE, "--exclude", &args.exclude);
+                typed.jobs.clone_from(&args.jobs);
+            }
+            Command::List(ListArgs { job, .. }) => typed.jobs.extend(job.clone()),
+            Command::Verify(VerifyArgs { job, threads, .. }) => {
+                one(&set::THREADS, "--threads", threads);
+                typed.jobs.extend(job.clone());
+            }
+            _ => {}
+        }
+        typed
+    }
+}
+
+fn flag_value(setting: &'static Setting, flag: &'static str, written: Written) -> (&'static Setting, Value) {
+    (setting, Value { written, origin: Origin::Flag(flag), key: setting.key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_program_called_backup_writes_to_standard_output() {
+        for (line, output) in [
+            ("/bin/backup", Some("-")),
+            ("backup --codec none", Some("-")),
+            ("backup -o x.tar.gz", Some("x.tar.gz")),
+            ("backup --destination /backup", None),
+            ("/bin/backup/tarkeep backup", None),
+        ] {
+            let Command::Backup(args) = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(args.output.as_deref(), output.map(Path::new), "{line}");
+        }
+    }
+
+    #[test]
+    fn two_things_do_not_go_to_standard_output() {
+        assert!(read("backup --json").is_err());
+        assert!(read("tarkeep backup -o - --json").is_err());
+        assert!(read("tarkeep backup -o x --json").is_ok());
+    }
+}

@@ -1,0 +1,145 @@
+//! `backup`: one run now.
+
+mod bar;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cli::BackupArgs;
+use crate::clock::Clock;
+use crate::command::output::Output;
+use crate::config::{Config, Job};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::job::{self, Hands, Made};
+use crate::printable::{counted, human_bytes, printable_path};
+use crate::progress::Progress;
+use crate::report::Noted;
+use crate::stop::Stop;
+
+/// How many names of what was missed are shown; the log and the index have more.
+const NAMES_SHOWN: usize = 5;
+
+/// Run the jobs, one after the other; the worst end counts.
+///
+/// # Errors
+/// If nothing came of the last of them to fail.
+pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Exit> {
+    if let Some(path) = &args.output {
+        let [job] = config.jobs.as_slice() else {
+            return Err(Error::usage(
+                "-o takes one archive, and there are several jobs: name one of them, tarkeep backup JOB -o FILE",
+            ));
+        };
+        let made = if path == Path::new("-") {
+            to_stdout(job, args, clock, stop)
+        } else {
+            one(args, clock, stop, |hands| job::to_file(job, hands, path))
+        }?;
+        return shown(args, job, &made, stop);
+    }
+    let mut worst = Exit::Complete;
+    for job in &config.jobs {
+        let exit = one(args, clock, stop, |hands| job::run(job, hands))
+            .and_then(|made| shown(args, job, &made, stop));
+        let exit = match exit {
+            Err(error) if config.jobs.len() > 1 && stop.asked().is_none() => {
+                log::error!("job {}: {error}", job.name);
+                error.exit()
+            }
+            other => other?,
+        };
+        worst = exit.worse(worst);
+    }
+    Ok(worst)
+}
+
+/// One run with a bar on the terminal, if there is one.
+fn one(
+    args: &BackupArgs,
+    clock: &dyn Clock,
+    stop: &Stop,
+    run: impl FnOnce(Hands) -> Result<Made>,
+) -> Result<Made> {
+    let progress = Progress::default();
+    let draw = !args.no_progress && stderr().is_terminal();
+    bar::with(draw.then_some(&progress), || run(Hands { clock, stop, progress: &progress }))
+}
+
+fn to_stdout(job: &Job, args: &BackupArgs, clock: &dyn Clock, stop: &Stop) -> Result<Made> {
+    if stdout().is_terminal() {
+        return Err(Error::usage(
+            "an archive is not for a terminal: redirect it, tarkeep backup -o - > x.tar.gz; from a container, \
+             docker compose exec -T backup backup > x.tar.gz (-T, or there is a terminal in between)",
+        ));
+    }
+    let copy = stdout().as_fd().try_clone_to_owned();
+    let mut out = File::from(copy.map_err(|e| Error::io("write", "to standard output", e))?);
+    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out))
+}
+
+fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit> {
+    stop.check()?;
+    if args.json {
+        let mut output = Output::new();
+        output.json(&json!({
+            "job": job.name,
+            "archive": made.name,
+            "path": made.path.as_deref().map(printable_path),
+            "instant": made.instant.to_rfc3339(),
+            "seconds": made.took.as_secs_f64(),
+            "exit": made.report.exit().code(),
+            "report": made.report,
+        }))?;
+        output.finish()?;
+    } else {
+        // Nobody who reads the summary is no reason to fail.
+        let _ = stderr().write_all(summary(made).as_bytes());
+    }
+    Ok(made.report.exit())
+}
+
+/// What came of a run, on less than a screen.
+fn summary(made: &Made) -> String {
+    let report = &made.report;
+    let to = made.path.as_deref().map_or("standard output".into(), printable_path);
+    let mut text = format!("{to}\n");
+    let mut row = |what: &str, value: String| {
+        let _ = writeln!(text, "  {what:<9} {value}");
+    };
+    row(
+        "archived",
+        format!(
+            "{}: {} in {}",
+            counted(report.entries, "entry", "entries"),
+            human_bytes(report.bytes),
+            counted(report.files, "file", "files")
+        ),
+    );
+    row("stored", job::stored(report));
+    row("took", job::took(report, made.took));
+    let mut missed = |what: &str, noted: &Noted| {
+        if noted.count > 0 {
+            row(what, noted.count.to_string());
+            noted.names.iter().take(NAMES_SHOWN).for_each(|name| row("", name.clone()));
+            if noted.count > NAMES_SHOWN as u64 {
+                row("", format!("and {} more", noted.count - NAMES_SHOWN as u64));
+            }
+        }
+    };
+    missed("skipped", &report.skipped);
+    missed("changed", &report.changed);
+    missed("vanished", &report.vanished);
+    for warning in &report.warnings {
+        row("warning", warning.text.clone());
+    }
+    if !report.complete() {
+        row("exit 3", "the archive is there, and does not have all that it should".into());
+    }
+    text
+}

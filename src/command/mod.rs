@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub mod backup;
+pub mod check;
+pub mod completions;
+pub mod info;
+pub mod next;
+pub mod output;

@@ -1,0 +1,125 @@
+//! Which archives there are.
+
+use std::cmp::Reverse;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, openat, statat};
+use rustix::io::Errno;
+
+use super::Local;
+use super::folders::FOLDER;
+use crate::archive::name::{ArchiveName, Pattern};
+use crate::error::{Error, Result};
+
+/// A file that is called like an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name below the destination.
+    pub name: ArchiveName,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What stands in one folder, by name; names that are not UTF-8 are nobody's here.
+pub(super) struct Listing {
+    pub files: Vec<String>,
+    pub folders: Vec<String>,
+    /// Whether there was nothing at all.
+    pub empty: bool,
+}
+
+impl Local {
+    /// The files that the pattern could have made, newest first by the time in the name, not by that of the file,
+    /// which copying changes. Links are not followed.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed. A file that is called in another way is left out.
+    pub fn archives(&self, pattern: &Pattern) -> Result<Vec<Stored>> {
+        let mut found = Vec::new();
+        self.collect(&self.fd, "", pattern, &mut found)?;
+        found.sort_by_cached_key(|stored| {
+            Reverse((stored.name.local, stored.name.number, stored.path.clone()))
+        });
+        Ok(found)
+    }
+
+    fn collect(&self, fd: &OwnedFd, folder: &str, pattern: &Pattern, found: &mut Vec<Stored>) -> Result<()> {
+        let listing = self.list(fd, folder)?;
+        for file in &listing.files {
+            let Some(name) = pattern.parse(&join(folder, file)) else { continue };
+            let path = self.root().join(name.to_string());
+            match statat(fd, file, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(about) if FileType::from_raw_mode(about.st_mode) == FileType::RegularFile => {
+                    found.push(Stored { path, name, bytes: about.st_size as u64 });
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(Error::io("look at", path, e)),
+            }
+        }
+        for name in &listing.folders {
+            let below = join(folder, name);
+            if let Some(fd) = self.open_on_the_way(fd, name, &below, pattern)? {
+                self.collect(&fd, &below, pattern, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Open a folder that archives of this pattern may stand in; any other is not entered.
+    pub(super) fn open_on_the_way(
+        &self,
+        above: &OwnedFd,
+        name: &str,
+        path: &str,
+        pattern: &Pattern,
+    ) -> Result<Option<OwnedFd>> {
+        if !pattern.is_folder(path) {
+            return Ok(None);
+        }
+        match openat(above, name, FOLDER, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            // Gone, or another thing, since it was listed.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(e) => Err(Error::io("open folder", self.root().join(path), e)),
+        }
+    }
+
+    pub(super) fn list(&self, fd: &OwnedFd, folder: &str) -> Result<Listing> {
+        let failed = |e| Error::io("list folder", self.root().join(folder), e);
+        read_folder(fd).map_err(failed)
+    }
+}
+
+/// A path below the destination.
+pub(super) fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.into() } else { format!("{folder}/{name}") }
+}
+
+pub(super) fn read_folder(fd: &OwnedFd) -> rustix::io::Result<Listing> {
+    let mut listing = Listing { files: Vec::new(), folders: Vec::new(), empty: true };
+    for entry in Dir::read_from(fd)? {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        listing.empty = false;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let kind = match entry.file_type() {
+            FileType::Unknown => match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(about) => FileType::from_raw_mode(about.st_mode),
+                Err(Errno::NOENT) => continue,
+                Err(e) => return Err(e),
+            },
+            kind => kind,
+        };
+        match kind {
+            FileType::Directory => listing.folders.push(name.into()),
+            FileType::RegularFile => listing.files.push(name.into()),
+            _ => {}
+        }
+    }
+    Ok(listing)
+}

@@ -1,0 +1,285 @@
+//! An archive on its way: written where nobody looks, then given its name.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Seek, Write};
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    Advice, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fadvise, flock, fstat, fsync, linkat, openat,
+    renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::folders::{Access, Folders};
+use crate::archive::name::ArchiveName;
+use crate::error::{Error, Result};
+use crate::printable::printable_path;
+use crate::sys::failpoint;
+
+/// After so many bytes the kernel is told to write them out, and to forget those before: the page cache belongs to the
+/// applications of the host, and the last sync has little left to do.
+const WINDOW: u64 = 8 << 20;
+
+/// What an upload is to be called.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// This name, or the next number that is free.
+    Numbered(ArchiveName),
+    /// This name or none.
+    Exact(OsString),
+}
+
+impl Target {
+    fn file_name(&self) -> OsString {
+        match self {
+            Self::Numbered(name) => {
+                let path = name.to_string();
+                path.rsplit('/').next().unwrap_or_default().into()
+            }
+            Self::Exact(name) => name.clone(),
+        }
+    }
+}
+
+/// A file that is written and not yet named. Dropped, it is gone, and the folders that were made for it.
+#[derive(Debug)]
+pub struct Upload {
+    file: File,
+    /// Its name, until it has another.
+    temporary: Option<String>,
+    folders: Folders,
+    target: Target,
+    access: Access,
+    written: u64,
+    /// Up to where the kernel was told to write out.
+    flushed: u64,
+}
+
+/// What an upload has become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name below the destination; none for a file that was asked for by path.
+    pub name: Option<ArchiveName>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Upload {
+    pub(super) fn begin(folders: Folders, target: Target, access: Access) -> Result<Self> {
+        let (file, name) = make_temporary(folders.fd(), folders.path())?;
+        failpoint("temporary-made");
+        Ok(Self { file, temporary: Some(name), folders, target, access, written: 0, flushed: 0 })
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Where it will be, if the name stays free.
+    pub fn path(&self) -> PathBuf {
+        self.folders.path().join(self.target.file_name())
+    }
+
+    /// What to say when writing to it failed.
+    pub fn failed(&self, cause: io::Error) -> Error {
+        Error::io("write archive", self.path(), cause)
+    }
+
+    /// Make the file durable, have it checked, and give it its name.
+    ///
+    /// `check` gets the file at its beginning, with nothing of it in the page cache (as far as the file system can do
+    /// that): what it reads is what the disk has. It reads from this very file, as no other handle may be allowed to
+    /// while it is locked (CIFS).
+    ///
+    /// # Errors
+    /// If anything fails, then nothing is published: a sync that failed once is never tried again, as the second time it
+    /// may succeed without having written anything (a full loop device answered ENOSPC, EIO, success). Where the file
+    /// had its name already and the folder could not be synced, the name is taken back.
+    pub fn publish(mut self, check: impl FnOnce(&File) -> Result<()>) -> Result<Published> {
+        let path = self.path();
+        failpoint("written");
+        self.access.give(&self.file, self.access.mode, &path)?;
+        failpoint("before-sync");
+        fsync(&self.file).map_err(|e| Error::io("sync archive", &path, e))?;
+        close_a_copy(&self.file).map_err(|e| Error::io("close archive", &path, e))?;
+        let size = fstat(&self.file).map_err(|e| Error::io("look at archive", &path, e))?.st_size as u64;
+        if size != self.written {
+            let why = format!("{size} bytes of {} are there", self.written);
+            return Err(Error::failed(format!(
+                "archive {}: {why}: something else changed it",
+                printable_path(&path)
+            )));
+        }
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        failpoint("before-check");
+        self.file.rewind().map_err(|e| Error::io("read back archive", &path, e))?;
+        check(&self.file)?;
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        failpoint("before-name");
+        let path = self.give_name()?;
+        failpoint("named");
+        if let Err(failure) = self.folders.sync() {
+            return Err(match unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty()) {
+                Ok(()) => failure,
+                Err(e) => Error::failed(format!(
+                    "{failure}; {} is complete, but may not survive a power failure, and could not be removed: {e}",
+                    printable_path(&path)
+                )),
+            });
+        }
+        failpoint("synced");
+        self.folders.keep();
+        let name = match &self.target {
+            Target::Numbered(name) => Some(name.clone()),
+            Target::Exact(_) => None,
+        };
+        Ok(Published { path, name, bytes: self.written })
+    }
+
+    /// Take the first free name.
+    fn give_name(&mut self) -> Result<PathBuf> {
+        let gone = || Error::failed("the archive has its name already");
+        let temporary = self.temporary.clone().ok_or_else(gone)?;
+        loop {
+            match name_without_replacing(self.folders.fd(), &temporary, &self.target.file_name()) {
+                Ok(()) => {
+                    self.temporary = None;
+                    return Ok(self.path());
+                }
+                Err(Errno::EXIST) => match &mut self.target {
+                    Target::Numbered(name) => *name = name.next(),
+                    Target::Exact(_) => return Err(taken(&self.path())),
+                },
+                Err(e) => return Err(Error::io("give the archive its name,", self.path(), e)),
+            }
+        }
+    }
+}
+
+impl Write for Upload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.written += count as u64;
+        if self.written - self.flushed >= WINDOW {
+            // Begins to write out the new window, and drops the one before, which is clean by now.
+            let start = self.flushed.saturating_sub(WINDOW);
+            let length = std::num::NonZero::new(self.written - start);
+            let _ = fadvise(&self.file, start, length, Advice::DontNeed);
+            self.flushed = self.written;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(name) = self.temporary.take()
+            && let Err(e) = unlinkat(self.folders.fd(), &name, AtFlags::empty())
+        {
+            log::warn!("{}", Error::io("remove temporary file", self.folders.path().join(name), e));
+        }
+    }
+}
+
+/// What to say when a file that was asked for by name is there already.
+pub(super) fn taken(path: &Path) -> Error {
+    Error::usage(format!(
+        "{} is there already, and nothing is ever replaced: remove it, or choose another name",
+        printable_path(path)
+    ))
+}
+
+/// A new file in this folder, locked: whoever can lock it too knows that its writer is dead.
+pub(super) fn make_temporary(folder: &OwnedFd, path: &Path) -> Result<(File, String)> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let name = format!(".tarkeep-{:016x}.tmp", RandomState::new().hash_one(0));
+        let failed = |doing, e| Error::io(doing, path.join(&name), e);
+        let fd = match openat(folder, &name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => fd,
+            Err(Errno::EXIST) => continue,
+            Err(e) => return Err(failed("make temporary file", e)),
+        };
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            // Somebody who sweeps was faster, and removes it.
+            Err(Errno::WOULDBLOCK) => continue,
+            Err(e) => {
+                let _ = unlinkat(folder, &name, AtFlags::empty());
+                return Err(failed("lock temporary file", e));
+            }
+        }
+        match fstat(&fd) {
+            Ok(about) if about.st_nlink == 0 => {}
+            Ok(_) => return Ok((fd.into(), name)),
+            Err(e) => {
+                let _ = unlinkat(folder, &name, AtFlags::empty());
+                return Err(failed("look at temporary file", e));
+            }
+        }
+    }
+}
+
+/// Whether [`make_temporary`] could have made this name.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(".tarkeep-").and_then(|rest| rest.strip_suffix(".tmp")).is_some_and(|random| {
+        random.len() == 16 && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// Give a file its final name, unless the name is taken: by a file, a folder, or a link that leads nowhere.
+fn name_without_replacing(folder: &OwnedFd, from: &str, to: &OsString) -> rustix::io::Result<()> {
+    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        // NFS and older file systems do not know the flag; EPERM is what some system call filters say.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => {}
+        done => return done,
+    }
+    match linkat(folder, from, folder, to, AtFlags::empty()) {
+        Ok(()) => {
+            failpoint("linked");
+            return unlinkat(folder, from, AtFlags::empty()).inspect_err(|_| {
+                let _ = unlinkat(folder, to, AtFlags::empty());
+            });
+        }
+        // An answer of NFS that was lost and asked for again: the link is ours.
+        Err(Errno::EXIST) if same_file(folder, from, to) => return unlinkat(folder, from, AtFlags::empty()),
+        // File systems without hard links: vfat and exfat say EPERM.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::MLINK) => {}
+        Err(e) => return Err(e),
+    }
+    // Neither: the lock of the destination keeps other runs away between the look and the rename.
+    match statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => renameat(folder, from, folder, to),
+        Err(e) => Err(e),
+    }
+}
+
+fn same_file(folder: &OwnedFd, one: &str, other: &OsString) -> bool {
+    let look = |name: &OsString| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    match (look(&one.into()), look(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
+}
+
+/// Ask for what closing the file would say, while there is still somebody to listen: network file systems report there
+/// what they could not write.
+fn close_a_copy(file: &File) -> io::Result<()> {
+    let copy = file.try_clone()?.into_raw_fd();
+    #[allow(
+        unsafe_code,
+        reason = "nothing safe reports the error of close; the number was just made, and is ours"
+    )]
+    unsafe { rustix::io::try_close(copy) }.map_err(Into::into)
+}

@@ -1,0 +1,304 @@
+//! One run of a job, from top to bottom.
+
+mod guard;
+mod proof;
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat};
+use chrono_tz::Tz;
+
+use crate::archive::index::About;
+use crate::archive::reader::{self, Opened};
+use crate::archive::{self, Written};
+use crate::clock::Clock;
+use crate::config::{Job, OnMiss};
+use crate::destination::{self, Local, Published, Upload};
+use crate::error::{Error, Result};
+use crate::printable::{counted, human_bytes, printable_path};
+use crate::progress::Progress;
+use crate::report::{Noted, Report, Warning};
+use crate::source::{self, Database, Source, Walk};
+use crate::stop::Stop;
+use crate::sys;
+
+/// What a run made.
+#[derive(Debug)]
+pub struct Made {
+    /// Where the archive is; `None` when it went to standard output.
+    pub path: Option<PathBuf>,
+    /// Its name below the destination, without its ending, if it has one.
+    pub name: Option<String>,
+    /// When the run began, which is the time that the archive's name says.
+    pub instant: DateTime<Tz>,
+    /// What is in it, and what is not.
+    pub report: Report,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The size of an archive, and what it is the compressed form of.
+pub fn stored(report: &Report) -> String {
+    let share = if report.raw == 0 { 100.0 } else { 100.0 * report.stored as f64 / report.raw as f64 };
+    format!("{}, {share:.1}% of the tar stream's {}", human_bytes(report.stored), human_bytes(report.raw))
+}
+
+/// How long a run took, and how fast it was.
+pub fn took(report: &Report, took: Duration) -> String {
+    let rate = report.bytes as f64 / took.as_secs_f64().max(0.001);
+    format!("{:.1} s, {}/s", took.as_secs_f64(), human_bytes(rate as u64))
+}
+
+/// Say in the log what came of a run.
+pub fn log(job: &Job, made: &Made) {
+    let Made { report, .. } = made;
+    for (what, noted) in
+        [("skipped", &report.skipped), ("changed", &report.changed), ("vanished", &report.vanished)]
+    {
+        for name in noted.names.iter().take(NAMES_LOGGED) {
+            log::warn!("{what}: {name}");
+        }
+        if noted.count > NAMES_LOGGED as u64 {
+            log::warn!("{what}: {} more", noted.count - NAMES_LOGGED as u64);
+        }
+    }
+    for warning in &report.warnings {
+        log::warn!("{}", warning.text);
+    }
+    log::info!(
+        "job {}: {}: {}, {}; {} skipped, {} changed, {} vanished; {}; {}",
+        job.name,
+        made.path.as_deref().map_or("standard output".into(), printable_path),
+        counted(report.entries, "entry", "entries"),
+        human_bytes(report.bytes),
+        report.skipped.count,
+        report.changed.count,
+        report.vanished.count,
+        stored(report),
+        took(report, made.took)
+    );
+}
+
+/// How many names of each kind of miss a run logs; the archive's index has more.
+const NAMES_LOGGED: usize = 100;
+
+/// What a run needs from outside.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// Whether to go on.
+    pub stop: &'a Stop,
+    /// Where to count.
+    pub progress: &'a Progress,
+}
+
+/// Archive the job's sources into its destination, under the name that its pattern gives.
+///
+/// # Errors
+/// If nothing was published.
+pub fn run(job: &Job, hands: Hands) -> Result<Made> {
+    let run = Run::begin(job, hands);
+    let destination = open(job)?;
+    let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
+    for litter in destination.sweep(&lock, &job.pattern)? {
+        log::info!("removed what a dead run left behind: {}", printable_path(&litter));
+    }
+    let last = last_report(job, &destination);
+    destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
+    let mut upload =
+        destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
+    let path = upload.path();
+    let written = run.write(last.as_ref(), Some(&destination), &mut upload, &path)?;
+    run.publish(upload, written)
+}
+
+/// Archive the job's sources into one file, which must not exist yet, and touch nothing else.
+///
+/// # Errors
+/// If nothing was published.
+pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
+    let run = Run::begin(job, hands);
+    let mut upload = destination::file::begin(path, None)?;
+    let written = run.write(None, None, &mut upload, path)?;
+    run.publish(upload, written)
+}
+
+/// Archive the job's sources into a stream.
+///
+/// # Errors
+/// If not all of it could be written.
+pub fn to_stream(job: &Job, hands: Hands, out: &mut (dyn Write + Send)) -> Result<Made> {
+    let run = Run::begin(job, hands);
+    let written = run.write(None, None, out, Path::new("to standard output"))?;
+    Ok(run.made(written, None))
+}
+
+/// The folder that the job's archives are kept in.
+///
+/// # Errors
+/// If it is not there, or not as the job requires it.
+pub fn open(job: &Job) -> Result<Local> {
+    let options = destination::Options {
+        mode: Some(job.mode),
+        owner: job.owner,
+        require_mount: job.require_mount.destination,
+        state: job.state.clone(),
+    };
+    Local::open(&job.destination, options)
+}
+
+/// What the job reads.
+///
+/// # Errors
+/// If a source is not mounted that has to be.
+pub fn sources(job: &Job) -> Result<Vec<Source>> {
+    job.sources
+        .iter()
+        .map(|path| {
+            let source = Source::new(path)?;
+            if job.require_mount.source && !sys::is_mount_point(&source.path)? {
+                return Err(Error::failed(format!(
+                    "source {} is not a mount point, and is required to be one: is its volume mounted?",
+                    printable_path(path)
+                )));
+            }
+            Ok(source)
+        })
+        .collect()
+}
+
+/// What is left out of the job's sources.
+///
+/// # Errors
+/// If the destination cannot be looked at.
+pub fn options(job: &Job, destination: Option<&Local>) -> Result<source::Options> {
+    let mut leave_out = Vec::new();
+    if let Some(destination) = destination {
+        let root = destination.root();
+        let about = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+        leave_out.push((about.dev(), about.ino()));
+    }
+    Ok(source::Options {
+        exclude: job.exclude.clone(),
+        exclude_from: job.exclude_from.iter().cloned().collect(),
+        cachedir_tag: job.exclude_caches,
+        exclude_if_present: job.exclude_if_present.iter().map(Into::into).collect(),
+        one_file_system: job.one_file_system,
+        leave_out,
+    })
+}
+
+/// The report of the newest archive of this job that has one.
+fn last_report(job: &Job, destination: &Local) -> Option<Report> {
+    // A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
+    const LOOKED_AT: usize = 10;
+    let archives = destination.archives(&job.pattern).ok()?;
+    archives
+        .iter()
+        .take(LOOKED_AT)
+        .find_map(|stored| match reader::open(&stored.path).ok()? {
+            Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
+            Opened::Unindexed(_) => None,
+        })
+        .map(|about| about.report)
+}
+
+/// A run under way.
+struct Run<'a> {
+    job: &'a Job,
+    hands: Hands<'a>,
+    instant: DateTime<Tz>,
+    began: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn begin(job: &'a Job, hands: Hands<'a>) -> Self {
+        sys::be_nice(job.nice);
+        Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
+    }
+
+    fn write(
+        &self,
+        last: Option<&Report>,
+        destination: Option<&Local>,
+        out: &mut (dyn Write + Send),
+        path: &Path,
+    ) -> Result<Written> {
+        let sources = sources(self.job)?;
+        let options = options(self.job, destination)?;
+        self.hands.progress.expect(last.map_or(0, |last| last.bytes));
+        let began = self.now();
+        let mut found = source::walk(&sources, &options)?;
+        let about = |found: &Walk, report: &mut Report| {
+            guard::empty(report, &names(&sources))?;
+            let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
+            report.warnings.extend(found.databases().iter().map(running));
+            report.warnings.extend(last.and_then(|last| guard::shrunk(report, last)));
+            self.refuse(report)?;
+            Ok(self.about(report, began))
+        };
+        let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
+        let failed = |error| Error::io("write archive", path, error);
+        archive::write(&mut found, options, about, out, (self.hands.stop, self.hands.progress), failed)
+    }
+
+    fn publish(&self, upload: Upload, written: Written) -> Result<Made> {
+        let Run { job, hands, .. } = self;
+        let path = upload.path();
+        let published = upload
+            .publish(|file| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop))?;
+        Ok(self.made(written, Some(published)))
+    }
+
+    fn made(&self, written: Written, published: Option<Published>) -> Made {
+        let (path, name) = published.map_or((None, None), |published| {
+            (Some(published.path), published.name.map(|name| name.short()))
+        });
+        Made { path, name, instant: self.instant, report: written.report, took: self.began.elapsed() }
+    }
+
+    fn now(&self) -> String {
+        let now = self.hands.clock.now().with_timezone(&self.job.zone);
+        now.to_rfc3339_opts(SecondsFormat::Nanos, false)
+    }
+
+    fn about(&self, report: &Report, began: String) -> About {
+        About {
+            tool: concat!("tarkeep ", env!("CARGO_PKG_VERSION")).into(),
+            job: self.job.name.clone(),
+            instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
+            zone: self.job.zone.name().into(),
+            began,
+            ended: self.now(),
+            codec: self.job.codec.to_string(),
+            report: report.clone(),
+        }
+    }
+
+    /// Some users want nothing rather than less than all.
+    fn refuse(&self, report: &Report) -> Result<()> {
+        let refused = |noted: &Noted, what: &str| {
+            let first = noted.names.first().map_or("", String::as_str);
+            Err(Error::failed(format!(
+                "{} {what}; the first: {first}",
+                counted(noted.count, "entry", "entries")
+            )))
+        };
+        if self.job.on_skipped == OnMiss::Fail && report.skipped.count > 0 {
+            return refused(&report.skipped, "could not be read");
+        }
+        if self.job.on_changed == OnMiss::Fail && report.changed.count > 0 {
+            return refused(&report.changed, "changed while being read");
+        }
+        Ok(())
+    }
+}
+
+fn names(sources: &[Source]) -> String {
+    let names: Vec<_> = sources.iter().map(|source| printable_path(&source.path)).collect();
+    names.join(" and ")
+}

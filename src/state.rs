@@ -1,0 +1,271 @@
+//! What is remembered of each job between runs: one small JSON file a job, in the state folder.
+//!
+//! It may be deleted at any time: then only the catch-up and the history are gone, never an archive. So a file that
+//! cannot be read is a warning, and counts as none.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::agenda::Begun;
+use crate::error::{Error, Result, cause_text};
+use crate::exit::Exit;
+use crate::printable::{printable, printable_path};
+
+/// What is known of a job. All instants are UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// When a daemon first knew of this job.
+    #[serde(with = "instant")]
+    pub since: Option<DateTime<Utc>>,
+    /// All due times up to and including this one are dealt with.
+    #[serde(with = "instant")]
+    pub seen: Option<DateTime<Utc>>,
+    /// What the daemon waits for.
+    #[serde(with = "instant")]
+    pub next: Option<DateTime<Utc>>,
+    /// The run that has begun and not ended; of a dead process, one that was cut short.
+    pub open: Option<Open>,
+    /// The last run that ended.
+    pub last: Option<LastRun>,
+    /// When the last run began that published a verified archive.
+    #[serde(with = "instant")]
+    pub verified: Option<DateTime<Utc>>,
+    /// When the last run began whose archive is complete as well.
+    #[serde(with = "instant")]
+    pub complete: Option<DateTime<Utc>>,
+}
+
+/// A run that has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The due time that it is for; none for a run at start, or by hand.
+    #[serde(with = "instant", default)]
+    pub due: Option<DateTime<Utc>>,
+    /// When it began.
+    #[serde(with = "required")]
+    pub began: DateTime<Utc>,
+    /// How often a run for it has begun, this one included.
+    pub attempt: u32,
+}
+
+impl From<&Open> for Begun {
+    fn from(open: &Open) -> Self {
+        Self { due: open.due, at: open.began, attempt: open.attempt }
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// When it began.
+    #[serde(with = "required")]
+    pub began: DateTime<Utc>,
+    /// When it ended.
+    #[serde(with = "required")]
+    pub ended: DateTime<Utc>,
+    /// Its exit code.
+    pub exit: u8,
+    /// The name of the archive that it published.
+    pub archive: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl State {
+    /// Note the end of a run: in `last`, and in `verified` and `complete` as far as it got.
+    pub fn note(&mut self, run: LastRun, exit: Exit) {
+        if matches!(exit, Exit::Complete | Exit::Incomplete | Exit::LaterStep) {
+            self.verified = Some(run.began);
+        }
+        if matches!(exit, Exit::Complete | Exit::LaterStep) {
+            self.complete = Some(run.began);
+        }
+        self.last = Some(run);
+    }
+}
+
+/// The folder that the state is in. Its parent must exist: below a destination that is not mounted, nothing is made.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// This folder; it is made when something is first written.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is known of a job; the default, and a warning, if that cannot be read.
+    pub fn load(&self, job: &str) -> State {
+        let path = self.file(job, "json");
+        let read = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return State::default(),
+            Err(error) => Err(cause_text(&error)),
+        };
+        read.unwrap_or_else(|cause| {
+            log::warn!("read state {}: {cause}; going on as if there were none", printable_path(&path));
+            State::default()
+        })
+    }
+
+    /// Change what is known of a job. The daemon and a `backup` beside it may do so at the same time, so it is read,
+    /// changed and written under a lock.
+    ///
+    /// # Errors
+    /// If it cannot be written; the old one is whole then.
+    pub fn update(&self, job: &str, change: impl FnOnce(&mut State)) -> Result<State> {
+        self.create()?;
+        let lock = self.open_lock(&self.file(job, "lock"))?;
+        // A file system without locks still has the rename: then the last writer wins.
+        let _ = lock.lock();
+        let mut state = self.load(job);
+        change(&mut state);
+        self.save(job, &state)?;
+        Ok(state)
+    }
+
+    fn save(&self, job: &str, state: &State) -> Result<()> {
+        let path = self.file(job, "json");
+        let temporary = self.file(job, "json.new");
+        let mut text = serde_json::to_vec_pretty(state).expect("plain data with text keys always serialises");
+        text.push(b'\n');
+        let failed = |e: io::Error| Error::io("write state", &temporary, e);
+        let mut file = File::create(&temporary).map_err(failed)?;
+        file.write_all(&text).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        drop(file);
+        fs::rename(&temporary, &path).map_err(|e| Error::io("write state", &path, e))?;
+        File::open(&self.0)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|e| Error::io("sync state folder", &self.0, e))
+    }
+
+    /// Say that a daemon keeps this job, for as long as what is returned is kept. The kernel drops it with the process.
+    ///
+    /// # Errors
+    /// If another daemon keeps it, or the folder cannot be written.
+    pub fn occupy(&self, job: &str) -> Result<Occupied> {
+        self.create()?;
+        let path = self.file(job, "daemon");
+        let file = self.open_lock(&path)?;
+        // A health check holds the lock shared for a moment to find out whether it is held.
+        for attempt in 0.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempt < 20 => {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::locked(format!(
+                        "another daemon keeps the job {} with its state in {}; stop that one, or give this job \
+                         another name or another state folder",
+                        printable(job.as_bytes()),
+                        printable_path(&self.0)
+                    )));
+                }
+                Err(TryLockError::Error(error)) => {
+                    let (path, cause) = (printable_path(&path), cause_text(&error));
+                    log::warn!("lock {path}: {cause}; health cannot tell whether the daemon lives");
+                    break;
+                }
+            }
+        }
+        Ok(Occupied { _file: file })
+    }
+
+    /// Whether a daemon keeps this job. Where the file system knows no locks, that is believed.
+    pub fn occupied(&self, job: &str) -> bool {
+        match File::open(self.file(job, "daemon")) {
+            Ok(file) => file.try_lock_shared().is_err(),
+            Err(_) => false,
+        }
+    }
+
+    fn create(&self) -> Result<()> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create state folder", &self.0, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open_lock(&self, path: &Path) -> Result<File> {
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|e| Error::io("open lock", path, e))
+    }
+
+    /// Job names come from the configuration and may hold anything; a file name may not.
+    fn file(&self, job: &str, ending: &str) -> PathBuf {
+        let mut name = String::new();
+        for byte in job.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+                other => {
+                    let _ = write!(name, "%{other:02x}");
+                }
+            }
+        }
+        self.0.join(format!("{name}.{ending}"))
+    }
+}
+
+/// The sign that a daemon keeps a job.
+#[derive(Debug)]
+pub struct Occupied {
+    _file: File,
+}
+
+/// Instants in RFC 3339, as people can read and edit them.
+mod instant {
+    use super::{DateTime, Deserialize, Utc};
+    use chrono::SecondsFormat;
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    pub fn text(at: &DateTime<Utc>) -> String {
+        at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    }
+
+    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
+    pub fn serialize<S: Serializer>(at: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => to.serialize_some(&text(at)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        let at =
+            DateTime::parse_from_rfc3339(&text).map_err(|e| D::Error::custom(format!("'{text}': {e}")))?;
+        Ok(Some(at.to_utc()))
+    }
+}
+
+mod required {
+    use super::{DateTime, Utc, instant};
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&instant::text(at))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+        instant::deserialize(from)?.ok_or_else(|| D::Error::custom("an instant is missing"))
+    }
+}

@@ -1,0 +1,68 @@
+//! What is asked of the operating system beyond files: mount points, priority, and points to fail at in tests.
+
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statat, statx};
+
+use crate::error::{Error, Result};
+
+/// Whether something is mounted at this path, bind mounts included. A symbolic link is followed.
+///
+/// # Errors
+/// If there is nothing at the path, or it cannot be looked at.
+pub fn is_mount_point(path: &Path) -> Result<bool> {
+    let failed = |e| Error::io("look for a mount at", path, e);
+    if let Ok(found) = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)
+        && found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    // Before Linux 5.8, which does not show a bind mount within one file system.
+    let here = statat(CWD, path, AtFlags::empty()).map_err(failed)?;
+    let above = statat(CWD, path.join(".."), AtFlags::empty()).map_err(failed)?;
+    Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
+}
+
+/// Let others go first, from 0 (not at all) to 19: for the calling thread and the threads it starts from now on.
+///
+/// I/O goes the same way: a thread without a priority of its own for it has `(nice + 20) / 5` (ioprio_set(2)). A process
+/// that is politer already stays so; where it is not allowed, nothing happens.
+pub fn be_nice(level: u8) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let level = i32::from(level.min(19));
+    if getpriority_process(None).is_ok_and(|now| now < level)
+        && let Err(e) = setpriority_process(None, level)
+    {
+        log::debug!("set priority to nice {level}: {e}");
+    }
+}
+
+/// A step at which a test may stop the process (`TARKEEP_FAILPOINT=step:stop`) or kill it (`TARKEEP_FAILPOINT=step`).
+/// Nothing in a release build.
+pub fn failpoint(step: &str) {
+    #[cfg(debug_assertions)]
+    {
+        use signal_hook::consts::{SIGKILL, SIGSTOP};
+        let wanted = std::env::var("TARKEEP_FAILPOINT").unwrap_or_default();
+        let (name, action) = wanted.split_once(':').unwrap_or((&wanted, "kill"));
+        if name == step {
+            // To this thread: one that is sent to the process leaves it running until another thread took the signal.
+            let _ = signal_hook::low_level::raise(if action == "stop" { SIGSTOP } else { SIGKILL });
+        }
+    }
+    let _ = step;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_told_from_folders() {
+        assert!(is_mount_point(Path::new("/")).unwrap());
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_mount_point(folder.path()).unwrap());
+        assert!(is_mount_point(&folder.path().join("none")).is_err());
+    }
+}
