@@ -2,26 +2,28 @@
 
 use std::io::Write;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use chrono_tz::Tz;
 use serde_json::json;
 
+use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
 /// Start logging as configured, with the time in the zone of the first job. What cannot be written is dropped: nobody
 /// reads it, and a backup does not fail for that.
-pub fn start(config: &Config) {
+pub fn start(config: &Config, clock: impl Clock + 'static) {
     let zone = config.jobs.first().map_or(Tz::UTC, |job| job.zone);
+    let now = move || clock.now().with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false);
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(&config.log);
     match config.log_format {
         LogFormat::Text => builder.format(move |buffer, record| {
             let level = buffer.default_level_style(record.level());
-            writeln!(buffer, "{} {level}{:5}{level:#} {}", now(zone), record.level(), record.args())
+            writeln!(buffer, "{} {level}{:5}{level:#} {}", now(), record.level(), record.args())
         }),
         LogFormat::Json => builder.format(move |buffer, record| {
             let line = json!({
-                "time": now(zone),
+                "time": now(),
                 "level": record.level().as_str().to_ascii_lowercase(),
                 "target": record.target(),
                 "message": record.args().to_string(),
@@ -31,9 +33,4 @@ pub fn start(config: &Config) {
     };
     // Only a second start could fail, and there is none.
     let _ = builder.try_init();
-}
-
-/// When a line is written. The log is about the real world, so this is no business of the injected clock.
-fn now(zone: Tz) -> String {
-    Utc::now().with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, false)
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
-use tarkeep::clock::SystemClock;
+use tarkeep::clock::{Clock, SystemClock};
 use tarkeep::config::{self, Environment};
 use tarkeep::daemon::signals::{self, Signals};
 use tarkeep::error::{Error, Result};
@@ -33,14 +33,15 @@ fn run(cli: Cli) -> Result<Exit> {
     let typed = cli.typed();
     let environment = Environment::of_process();
     let config = config::load(&typed, &environment)?;
-    logger::start(&config);
+    logger::start(&config, SystemClock);
     match cli.command {
-        Command::Next(args) => command::next::run(&args, &config, chrono::Utc::now()),
         Command::Backup(args) => {
             let stop = Stop::default();
             Signals::one_shot(&stop)?;
             command::backup::run(&args, &config, &SystemClock, &stop)
         }
+        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
+        Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),
         _ => Err(Error::usage("not in this version")),
     }

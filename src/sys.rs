@@ -42,11 +42,12 @@ pub fn be_nice(level: u8) {
 pub fn failpoint(step: &str) {
     #[cfg(debug_assertions)]
     {
-        use rustix::process::{Signal, getpid, kill_process};
+        use signal_hook::consts::{SIGKILL, SIGSTOP};
         let wanted = std::env::var("TARKEEP_FAILPOINT").unwrap_or_default();
         let (name, action) = wanted.split_once(':').unwrap_or((&wanted, "kill"));
         if name == step {
-            let _ = kill_process(getpid(), if action == "stop" { Signal::STOP } else { Signal::KILL });
+            // To this thread: one that is sent to the process leaves it running until another thread took the signal.
+            let _ = signal_hook::low_level::raise(if action == "stop" { SIGSTOP } else { SIGKILL });
         }
     }
     let _ = step;

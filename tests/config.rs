@@ -53,7 +53,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert_eq!(job.schedule.to_string(), "01:00");
     assert_eq!(job.zone, chrono_tz::Tz::UTC);
     assert_eq!(job.on_start, OnStart::First);
-    assert_eq!(job.catch_up, Duration::from_secs(12 * 60 * 60));
+    assert_eq!(job.catch_up, Duration::from_hours(12));
     assert_eq!(job.codec, Codec::Gzip(6));
     assert_eq!((job.mode, job.owner, job.nice), (0o640, None, 10));
     assert_eq!((job.on_skipped, job.on_changed), (OnMiss::Warn, OnMiss::Warn));
@@ -126,14 +126,18 @@ fn flags_come_before_the_environment_and_that_before_the_file() {
 
 #[test]
 fn every_flag_of_backup_is_heard() {
-    let line = "backup --source /a --source /b,c --destination /d --codec none --exclude *.o --exclude-from /e \
+    let folder = tempfile::tempdir().unwrap();
+    let patterns = folder.path().join("patterns");
+    std::fs::write(&patterns, "*.tmp\n").unwrap();
+    let line = "backup --source /a --source /b,c --destination /d --codec none --exclude *.o --exclude-from PATTERNS \
                 --one-file-system --threads 9 --name %Y%m%d";
+    let line = line.replace("PATTERNS", patterns.to_str().unwrap());
     let line: Vec<_> = line.split_whitespace().collect();
     let job = load("", &line, []).unwrap().jobs.remove(0);
     assert_eq!(job.sources, [PathBuf::from("/a"), PathBuf::from("/b,c")]);
     assert_eq!(job.destination, Path::new("/d"));
     assert_eq!((job.codec, job.one_file_system, job.threads.get()), (Codec::None, true, 9));
-    assert_eq!((job.exclude.as_slice(), job.exclude_from), (&["*.o".to_owned()][..], Some("/e".into())));
+    assert_eq!((job.exclude.as_slice(), job.exclude_from), (&["*.o".to_owned()][..], Some(patterns)));
     let shown = job.shown.iter().find(|shown| shown.setting.key == "archive-name").unwrap();
     assert_eq!((shown.value.as_str(), shown.origin.to_string().as_str()), ("%Y%m%d", "--name"));
 }
@@ -310,6 +314,12 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
         ("TARKEEP_NICE", "20", "TARKEEP_NICE: \"20\": write a number from 0 to 19"),
         ("TARKEEP_THREADS", "0", "TARKEEP_THREADS: \"0\": write a number from 1 to 256"),
         ("TARKEEP_THREADS", "257", "TARKEEP_THREADS: \"257\": write a number from 1 to 256"),
+        ("TARKEEP_EXCLUDE", "*.o,[z-a]", "TARKEEP_EXCLUDE: "),
+        (
+            "TARKEEP_EXCLUDE_FROM",
+            "/no/such",
+            "TARKEEP_EXCLUDE_FROM: read patterns from /no/such: no such file",
+        ),
         ("TARKEEP_ONE_FILE_SYSTEM", "maybe", "TARKEEP_ONE_FILE_SYSTEM: \"maybe\": write true or false"),
         (
             "TARKEEP_EXCLUDE_IF_PRESENT",

@@ -12,6 +12,7 @@ mod pipeline;
 pub mod reader;
 mod segment;
 pub mod stream;
+pub mod verify;
 mod writer;
 
 pub use writer::{Options, Proof, Written, write};

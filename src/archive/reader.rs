@@ -35,7 +35,7 @@ pub enum Opened {
 /// A file without a usable index.
 #[derive(Debug)]
 pub struct Unindexed {
-    /// The file, at its beginning.
+    /// The file.
     pub file: File,
     /// Where it is, for messages.
     pub path: PathBuf,
@@ -130,7 +130,7 @@ fn table(file: &File, path: &Path, footer: &Footer) -> Result<Result<Vec<Page>, 
         count: 1,
         kind: PageKind::About,
     };
-    if page.raw > index::TABLE_MAX {
+    if page.raw > index::TABLE_MAX || page.stored > 2 * page.raw + 64 {
         return Ok(Err("the table of pages has an impossible size".into()));
     }
     let table = read_page(file, path, footer, &page)?;
@@ -206,6 +206,11 @@ impl Archive {
         }
         let about = about.expect("a table without its page about the archive does not decode");
         Self { file, path, length, footer, segments, entries, about, recent: Mutex::new(None) }
+    }
+
+    /// Give up on its index.
+    pub(super) fn into_unindexed(self, damage: String) -> Unindexed {
+        Unindexed { file: self.file, path: self.path, length: self.length, damage: Some(damage) }
     }
 
     /// Where it is.
@@ -357,7 +362,7 @@ impl Archive {
             segments.push(Segment { number, offset, raw_offset, record });
             let inside = offset.checked_add(stored).filter(|end| *end <= limit);
             // See `read_page` for 1,032.
-            if raw > segment::SEGMENT_MAX || raw > stored.saturating_mul(1032) {
+            if raw.max(stored / 2) > segment::SEGMENT_MAX || raw > stored.saturating_mul(1032) {
                 return Err(self.page_damaged(page, "has a segment of an impossible size"));
             }
             let Some((end, raw_end)) = inside.zip(raw_offset.checked_add(raw)) else {

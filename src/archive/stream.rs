@@ -5,6 +5,7 @@
 
 mod gzip;
 mod header;
+mod input;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::io::{self, Read};
 pub use gzip::{Format, Gunzip, Trailing};
 pub use header::Member;
 use header::{Block, Extended, Type};
+pub use input::Input;
 
 use crate::error::cause_text;
 

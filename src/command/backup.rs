@@ -2,6 +2,7 @@
 
 mod bar;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::os::fd::AsFd as _;
@@ -108,7 +109,9 @@ fn summary(made: &Made) -> String {
     let report = &made.report;
     let to = made.path.as_deref().map_or("standard output".into(), printable_path);
     let mut text = format!("{to}\n");
-    let mut row = |what: &str, value: String| text.push_str(&format!("  {what:<9} {value}\n"));
+    let mut row = |what: &str, value: String| {
+        let _ = writeln!(text, "  {what:<9} {value}");
+    };
     row(
         "archived",
         format!(

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod backup;
+pub mod check;
 pub mod completions;
 pub mod info;
 pub mod next;

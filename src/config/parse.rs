@@ -10,7 +10,7 @@ use super::nearest::nearest_zones;
 /// The most threads that can be asked for.
 const THREADS_MOST: usize = 256;
 /// The longest duration: a leap year. More is a mistake of unit.
-const DURATION_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const DURATION_MOST: Duration = Duration::from_hours(366 * 24);
 
 /// A whole number and a unit: `30s`, `15m`, `12h`, `7d`, up to 366 days.
 pub fn duration(text: &str) -> Result<Duration, String> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::name::Pattern;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
+use crate::source;
 
 use super::environment::Environment;
 use super::file::{self, FileJob, FromFile, Values};
@@ -213,8 +214,8 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
     Ok(Job {
         name: name.to_owned(),
         sources: sources(&layers.value(&setting::SOURCE)?)?,
-        exclude: layers.value(&setting::EXCLUDE)?.texts()?,
-        exclude_from: path(&setting::EXCLUDE_FROM)?,
+        exclude: patterns(&layers.value(&setting::EXCLUDE)?)?,
+        exclude_from: layers.some(&setting::EXCLUDE_FROM)?.map(|value| patterns_file(&value)).transpose()?,
         exclude_caches: truth(&setting::EXCLUDE_CACHES)?,
         exclude_if_present: file_names(&layers.value(&setting::EXCLUDE_IF_PRESENT)?)?,
         one_file_system: truth(&setting::ONE_FILE_SYSTEM)?,
@@ -287,6 +288,21 @@ fn destination(value: &Value) -> Result<PathBuf> {
     }
 }
 
+/// Patterns that can be understood.
+fn patterns(value: &Value) -> Result<Vec<String>> {
+    let options = source::Options { exclude: value.texts()?, ..source::Options::default() };
+    options.check().map_err(|error| value.wrong(error))?;
+    Ok(options.exclude)
+}
+
+/// A file of such patterns. It is read again by each run.
+fn patterns_file(value: &Value) -> Result<PathBuf> {
+    let path = value.path()?;
+    let options = source::Options { exclude_from: vec![path.clone()], ..source::Options::default() };
+    options.check().map_err(|error| value.wrong(error))?;
+    Ok(path)
+}
+
 fn file_names(value: &Value) -> Result<Vec<String>> {
     let names = value.texts()?;
     match names.iter().find(|name| name.contains('/') || *name == "." || *name == "..") {
@@ -321,10 +337,10 @@ fn filters(value: &Value) -> Result<String> {
         None => level(filter) || filter.starts_with("tarkeep"),
     };
     let filters = || text.split(',').map(str::trim).filter(|filter| !filter.is_empty());
-    if value.origin != Origin::Variable("RUST_LOG") {
-        if let Some(bad) = filters().find(|filter| !good(filter)) {
-            return Err(value.wrong(format!("{bad:?}: not a level; write {}", parse::alternatives(&LEVELS))));
-        }
+    if value.origin != Origin::Variable("RUST_LOG")
+        && let Some(bad) = filters().find(|filter| !good(filter))
+    {
+        return Err(value.wrong(format!("{bad:?}: not a level; write {}", parse::alternatives(&LEVELS))));
     }
     let good: Vec<_> = filters().filter(good).collect();
     Ok(if good.is_empty() { setting::LOG.default.to_owned() } else { good.join(",") })

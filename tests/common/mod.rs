@@ -5,3 +5,6 @@
 pub fn skip(reason: &str) {
     eprintln!("skipped: needs {reason}");
 }
+
+pub mod disk;
+pub mod made;

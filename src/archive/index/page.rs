@@ -105,7 +105,7 @@ pub fn decode_table(raw: &[u8], end: u64) -> Result<Vec<Page>, Malformed> {
             return Err(Malformed("does not have its page about the archive last"));
         }
         let most = if kind == PageKind::About { 1 } else { RECORDS };
-        if !(1..=most).contains(&count) || raw > PAGE_MAX || stored == 0 {
+        if !(1..=most).contains(&count) || raw > PAGE_MAX || stored == 0 || stored > 2 * raw + 64 {
             return Err(Malformed("has a page of an impossible size"));
         }
         pages.push(Page { offset, stored, raw, hash, count, kind });
@@ -390,6 +390,11 @@ pub fn decode_entries(raw: &[u8], count: usize) -> Result<Vec<EntryRecord>, Malf
     let sound = |time: Timestamp| time.nanos < 1_000_000_000;
     if !records.iter().all(|record| record.mode <= 0o7777 && sound(record.mtime) && sound(record.ctime)) {
         return Err(Malformed("has an entry with an impossible mode or time"));
+    }
+    // So that no sum of them overflows.
+    let lengths = |record: &EntryRecord| record.size | record.body() | record.offset | record.headers;
+    if !records.iter().all(|record| lengths(record) < 1 << 60) {
+        return Err(Malformed("has an entry of an impossible size"));
     }
     Ok(records)
 }

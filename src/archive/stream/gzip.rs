@@ -11,6 +11,8 @@ pub enum Format {
     Gzip,
     /// A tar stream as it is.
     Tar,
+    /// Nothing at all.
+    Empty,
     /// Something that this version cannot read.
     Other(&'static str),
 }
@@ -38,7 +40,7 @@ impl Format {
         if start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == [0x2a, 0x4d, 0x18] {
             return Self::Other("zstd");
         }
-        if start.is_empty() { Self::Other("empty") } else { Self::Tar }
+        if start.is_empty() { Self::Empty } else { Self::Tar }
     }
 }
 

@@ -1,0 +1,132 @@
+//! `check`: whether sources, destinations and schedules are as they should be, found out by using them. Nothing of
+//! what is there is changed.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rustix::fs::{Access, access};
+use serde::Serialize;
+
+use crate::cli::JsonArgs;
+use crate::command::output::Output;
+use crate::config::{Config, Job};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::job;
+use crate::printable::{counted, human_bytes, printable_path};
+use crate::source;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    job: String,
+    what: String,
+    ok: bool,
+    says: String,
+}
+
+/// Look at everything, print a line for each, and end with 1 if one of them is a problem.
+pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit> {
+    let findings: Vec<Finding> = config.jobs.iter().flat_map(|job| findings(job, now)).collect();
+    let problems = findings.iter().filter(|finding| !finding.ok).count() as u64;
+    let mut output = Output::new();
+    if args.json {
+        output.json(&serde_json::json!({ "ok": problems == 0, "checks": findings }))?;
+    } else {
+        for Finding { job, what, ok, says } in &findings {
+            let verdict = if *ok { "ok     " } else { "problem" };
+            output.line(format_args!("{verdict}  {job}: {what}: {says}"))?;
+        }
+        if problems > 0 {
+            output.line(counted(problems, "problem", "problems"))?;
+        }
+    }
+    output.finish()?;
+    Ok(if problems == 0 { Exit::Complete } else { Exit::Failed })
+}
+
+fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
+    let finding = |what: String, says: Result<String>| {
+        let ok = says.is_ok();
+        let says = says.unwrap_or_else(|error| format!("{error}{}", remedy(&error)));
+        Finding { job: job.name.clone(), what, ok, says }
+    };
+    let mut findings = Vec::new();
+    for path in &job.sources {
+        let alone = Job { sources: vec![path.clone()], ..job.clone() };
+        findings.push(finding(format!("source {}", printable_path(path)), look_at_sources(&alone)));
+    }
+    if job.sources.len() > 1 && findings.iter().all(|finding| finding.ok) {
+        // What each of them is not wrong with, they may be wrong with together.
+        findings.push(finding("sources together".into(), look_at_sources(job)));
+    }
+    let destination = format!("destination {}", printable_path(&job.destination));
+    findings.push(finding(destination, look_at_destination(job)));
+    if let Some(state) = &job.state {
+        findings.push(finding(format!("state {}", printable_path(state)), look_at_state(state)));
+    }
+    findings.push(finding(format!("schedule {}", job.schedule), Ok(next(job, now))));
+    findings
+}
+
+/// What to do about a cause that the system gave; errors of our own say it themselves.
+fn remedy(error: &Error) -> &'static str {
+    match error.cause().map(io::Error::kind) {
+        Some(ErrorKind::NotFound) => "; mount a folder there, or correct the path",
+        Some(ErrorKind::PermissionDenied) => {
+            "; let this user read or write there, or run as root (in a container with DAC_OVERRIDE)"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => "; mount it writable",
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "; make room there",
+        _ => "",
+    }
+}
+
+/// Open the sources as a run does, which finds a missing, unreadable, empty or unmounted one.
+fn look_at_sources(job: &Job) -> Result<String> {
+    let sources = job::sources(job)?;
+    source::walk(&sources, &job::options(job, None)?)?;
+    Ok(if job.require_mount.source { "readable, mounted" } else { "readable" }.into())
+}
+
+fn look_at_destination(job: &Job) -> Result<String> {
+    let destination = job::open(job)?;
+    let is_destination =
+        |source: &&PathBuf| source.canonicalize().is_ok_and(|path| path == destination.root());
+    if let Some(source) = job.sources.iter().find(is_destination) {
+        return Err(Error::usage(format!(
+            "{} is the source and the destination; give the archives a folder of their own",
+            printable_path(source)
+        )));
+    }
+    destination.check_writable()?;
+    let archives = destination.archives(&job.pattern)?;
+    // The next archive will be about as large as the newest.
+    destination.require_space(archives.first().map_or(0, |newest| newest.bytes))?;
+    let mounted = if job.require_mount.destination { ", mounted" } else { "" };
+    let free =
+        destination.space()?.bytes.map_or(String::new(), |free| format!(", {} free", human_bytes(free)));
+    Ok(format!("writable{mounted}{free}, {}", counted(archives.len() as u64, "archive", "archives")))
+}
+
+/// The folder is made when it is first written to, so what is there of the way to it counts.
+fn look_at_state(state: &Path) -> Result<String> {
+    let state = std::path::absolute(state).map_err(|e| Error::io("find state folder", state, e))?;
+    let there = state.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(Error::failed(format!(
+            "{} is not a folder; write the path of a folder that can be written to",
+            printable_path(there)
+        )));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::io("write to", there, e))?;
+    Ok(if there == state { "writable" } else { "will be made" }.into())
+}
+
+fn next(job: &Job, now: DateTime<Utc>) -> String {
+    match job.schedule.next_after(now.with_timezone(&job.zone)) {
+        Some(time) => format!("next at {} ({})", time.to_rfc3339_opts(SecondsFormat::Secs, false), job.zone),
+        None => "never due; only `tarkeep backup` makes archives".into(),
+    }
+}

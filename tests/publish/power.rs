@@ -1,0 +1,65 @@
+//! The power fails, or the process is killed.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::ioctl::{Setter, ioctl};
+
+use crate::child::{self, BYTES, PUBLISHED, STEPS, Stopped, assert_none_or_whole, left};
+use crate::common::disk::Disk;
+
+/// `FS_IOC_SHUTDOWN` with the flag `NOLOGFLUSH`: nothing reaches the disk from here on, not even the journal.
+#[allow(
+    unsafe_code,
+    reason = "the number and the argument are those of the kernel's include/uapi/linux/fs.h"
+)]
+fn cut_off(mount: &Path) {
+    let folder = fs::File::open(mount).unwrap();
+    unsafe { ioctl(&folder, Setter::<0x8004_587d, u32>::new(2)) }.unwrap();
+}
+
+#[test]
+fn a_power_failure_at_any_step_leaves_no_archive_or_a_whole_one() {
+    for step in STEPS {
+        let Some(mut disk) = Disk::ext4(24, None) else { return };
+        fs::create_dir(disk.path().join("2026-11-19")).unwrap();
+        let older = disk.path().join("2026-11-19/01-00-00.tar.gz");
+        fs::write(&older, child::content(5000)).unwrap();
+        rustix::fs::sync();
+
+        let writer = Stopped::at(step, disk.path());
+        cut_off(disk.path());
+        let output = writer.go_on();
+        disk.remount();
+
+        let there = assert_none_or_whole(disk.path(), BYTES, step);
+        assert_eq!(output.status.code(), Some(i32::from(!matches!(step, "synced" | "done"))), "{step}");
+        assert!(there || !output.status.success(), "{step}: it was promised, and is not there");
+        assert_eq!(fs::read(&older).unwrap(), child::content(5000), "{step}");
+
+        child::run(disk.path(), BYTES).unwrap();
+        let mut wanted = vec!["2026-11-19", "2026-11-19/01-00-00.tar.gz", PUBLISHED[0]];
+        wanted.extend(there.then_some("2026-11-20/01-00-00-2.tar.gz"));
+        wanted.push(PUBLISHED[1]);
+        assert_eq!(left(disk.path()), wanted, "{step}: the next run sweeps");
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_leaves_no_archive_or_a_whole_one() {
+    for step in STEPS {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let status = Stopped::at(step, root).kill();
+        assert!(!status.success());
+        let there = assert_none_or_whole(root, BYTES, step);
+        assert_eq!(there, matches!(step, "named" | "synced" | "done"), "{step}");
+
+        let published = child::run(root, BYTES).unwrap();
+        assert_eq!(published.name.unwrap().number, 1 + u32::from(there), "{step}");
+        let mut wanted = vec![PUBLISHED[0]];
+        wanted.extend(there.then_some("2026-11-20/01-00-00-2.tar.gz"));
+        wanted.push(PUBLISHED[1]);
+        assert_eq!(left(root), wanted, "{step}: the next run sweeps");
+    }
+}
