@@ -21,8 +21,11 @@ fn begin(path: &Path) -> Walk {
     walk(&[Source { path: path.into(), name: b"s".to_vec() }], &Options::default()).unwrap()
 }
 
-/// Read all that a walk finds: names, kinds and bodies; and what it missed.
-fn read(walk: Walk) -> (Vec<(String, Kind, Vec<u8>)>, Vec<Missed>) {
+/// Name, kind and body.
+type Read = (String, Kind, Vec<u8>);
+
+/// Read all that a walk finds, and what it missed.
+fn read(walk: Walk) -> (Vec<Read>, Vec<Missed>) {
     let (mut entries, mut missed) = (Vec::new(), Vec::new());
     for found in walk {
         match found {

@@ -382,12 +382,14 @@ fn one_file_system_stops_at_mounts() {
 }
 
 #[test]
-fn the_folder_of_the_archives_is_left_out() {
+fn where_archives_are_written_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), &["a", "backup/old.tar.gz", "z"]);
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).unwrap();
     let options = Options { leave_out: vec![id(&folder.path().join("backup"))], ..Options::default() };
     assert_eq!(names(folder.path(), &options), ["s", "s/a", "s/z"]);
+    let file = Options { leave_out: vec![id(&folder.path().join("z"))], ..Options::default() };
+    assert_eq!(names(folder.path(), &file), ["s", "s/a", "s/backup", "s/backup/old.tar.gz"]);
     let itself = Options { leave_out: vec![id(folder.path())], ..Options::default() };
     assert_eq!(walk(&[source(folder.path(), "s")], &itself).unwrap_err().exit(), Exit::Usage);
 }
