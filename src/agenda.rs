@@ -156,6 +156,8 @@ pub struct Begun {
 pub struct AtStart {
     /// The run, if there should be one.
     pub run: Option<Attempt>,
+    /// Whether the run that was cut short is given up, and must be remembered as that.
+    pub given_up: bool,
     /// What people should know.
     pub note: Option<String>,
 }
@@ -183,22 +185,23 @@ pub fn at_start(
     if let Some(begun) = cut_short.filter(|_| !off) {
         let began = said(times.local(begun.at));
         let late = now - begun.due.unwrap_or(begun.at);
-        if begun.attempt >= ATTEMPTS {
-            given_up = true;
-            note = Some(format!(
-                "the run of {began} was cut short, as {ATTEMPTS} in a row were: not trying again"
-            ));
-        } else if late <= times.grace() {
-            let due = begun.due.map(|due| times.local(due));
-            return AtStart {
-                run: Some(Attempt { due, attempt: begun.attempt + 1 }),
-                note: Some(format!("the run of {began} was cut short: making up for it")),
-            };
-        } else {
+        if late > times.grace() {
             note = Some(format!(
                 "the run of {began} was cut short, too long ago to make up for it (catch-up: {})",
                 length(times.catch_up)
             ));
+        } else if begun.attempt >= ATTEMPTS {
+            given_up = true;
+            note = Some(format!(
+                "the run of {began} was cut short, as {ATTEMPTS} in a row were: not trying again"
+            ));
+        } else {
+            let due = begun.due.map(|due| times.local(due));
+            return AtStart {
+                run: Some(Attempt { due, attempt: begun.attempt + 1 }),
+                given_up: false,
+                note: Some(format!("the run of {began} was cut short: making up for it")),
+            };
         }
     }
     let run = match on_start {
@@ -206,7 +209,7 @@ pub fn at_start(
         OnStart::First => !has_archive && !off && !given_up,
         OnStart::Never => false,
     };
-    AtStart { run: run.then_some(Attempt { due: None, attempt: 1 }), note }
+    AtStart { run: run.then_some(Attempt { due: None, attempt: 1 }), given_up, note }
 }
 
 /// An instant for people, with its offset: `2026-11-20 01:00:00 +01:00`.

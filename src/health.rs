@@ -101,7 +101,7 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
     let Some(next) = next else {
         return (Status::Healthy, "the daemon is running; the schedule is off".into());
     };
-    let running = state.open.as_ref();
+    let running = state.open.as_ref().filter(|open| !open.given_up());
     if let Some(missed) = state.next.filter(|at| now > *at + SLACK && !busy && running.is_none()) {
         return (Status::Failed, format!("the daemon is stuck: nothing began at {}", when(missed)));
     }
@@ -147,6 +147,13 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
         return (
             Status::Degraded,
             format!("the last run, of {}, {what}{}", when(last.began), error_of(state)),
+        );
+    }
+    if let Some(open) = state.open.as_ref().filter(|open| open.given_up()) {
+        let began = when(open.began);
+        return (
+            Status::Degraded,
+            format!("the run of {began} was cut short again and again, and is not tried any more"),
         );
     }
     if let Some(open) = running {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::agenda::Begun;
+use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::{printable, printable_path};
@@ -52,6 +52,13 @@ pub struct Open {
     pub began: DateTime<Utc>,
     /// How often a run for it has begun, this one included.
     pub attempt: u32,
+}
+
+impl Open {
+    /// Whether it was cut short again and again, and is not tried any more.
+    pub fn given_up(&self) -> bool {
+        self.attempt > ATTEMPTS
+    }
 }
 
 impl From<&Open> for Begun {
@@ -126,7 +133,7 @@ impl Folder {
     /// If it cannot be written; the old one is whole then.
     pub fn update(&self, job: &str, change: impl FnOnce(&mut State)) -> Result<State> {
         self.create()?;
-        let lock = self.open_lock(&self.file(job, "lock"))?;
+        let lock = open_lock(&self.file(job, "lock"))?;
         // A file system without locks still has the rename: then the last writer wins.
         let _ = lock.lock();
         let mut state = self.load(job);
@@ -158,7 +165,7 @@ impl Folder {
     pub fn occupy(&self, job: &str) -> Result<Occupied> {
         self.create()?;
         let path = self.file(job, "daemon");
-        let file = self.open_lock(&path)?;
+        let file = open_lock(&path)?;
         // A health check holds the lock shared for a moment to find out whether it is held.
         for attempt in 0.. {
             match file.try_lock() {
@@ -201,15 +208,6 @@ impl Folder {
         }
     }
 
-    fn open_lock(&self, path: &Path) -> Result<File> {
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(|e| Error::io("open lock", path, e))
-    }
-
     /// Job names come from the configuration and may hold anything; a file name may not.
     fn file(&self, job: &str, ending: &str) -> PathBuf {
         let mut name = String::new();
@@ -223,6 +221,15 @@ impl Folder {
         }
         self.0.join(format!("{name}.{ending}"))
     }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|e| Error::io("open lock", path, e))
 }
 
 /// The sign that a daemon keeps a job.

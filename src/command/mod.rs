@@ -5,9 +5,12 @@ pub mod check;
 pub mod completions;
 pub mod health;
 pub mod info;
+pub mod list;
 pub mod next;
 pub mod output;
 pub mod run;
+pub mod verify;
+pub mod which;
 
 use crate::config::Job;
 use crate::destination;

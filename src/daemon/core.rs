@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::Ran;
-use crate::agenda::{self, Attempt, Begun, OnStart, Times, said};
+use crate::agenda::{self, ATTEMPTS, Attempt, Begun, OnStart, Times, said};
 use crate::exit::Exit;
 use crate::printable::printable;
 use crate::schedule::Schedule;
@@ -207,6 +207,7 @@ impl Job {
             });
         }
         let cut_short = state.open.as_ref();
+        let mut given_up = false;
         job.look(None, now);
         if job.pending.is_none() {
             let begun = cut_short.map(Begun::from);
@@ -214,9 +215,14 @@ impl Job {
             let start = agenda::at_start(plan.times(), plan.on_start, plan.has_archive, begun, now);
             job.tell(start.note);
             job.pending = start.run;
+            given_up = start.given_up;
         }
         if cut_short.is_some() && job.pending.is_none() {
-            remember(&job.folder, &job.plan.name, |state| state.open = None);
+            // What was given up stays given up with the next restart, until it is too old to be made up for.
+            remember(&job.folder, &job.plan.name, |state| match &mut state.open {
+                Some(open) if given_up => open.attempt = ATTEMPTS + 1,
+                open => *open = None,
+            });
         }
         job
     }

@@ -37,7 +37,7 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct Lock {
     folder: OwnedFd,
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 impl Local {
@@ -70,7 +70,7 @@ impl Local {
         let host =
             std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
         let holder = Holder { pid: std::process::id(), host, since: since.into(), what: what.into() };
-        let lock = Lock { folder, _file: file };
+        let lock = Lock { folder, file };
         // Only for people to read: on a full disk the lock is as good without it.
         if let Err(e) = lock.write_holder(&holder) {
             log::debug!("{}", Error::io("note who holds", &path, e));
@@ -139,5 +139,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = unlinkat(&self.folder, HOLDER, AtFlags::empty());
+        // Closing is not enough: a child that is between fork and exec just now still has the file open.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }

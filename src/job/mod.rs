@@ -230,12 +230,6 @@ impl<'a> Run<'a> {
     ) -> Result<Written> {
         let sources = sources(self.job)?;
         let options = options(self.job, destination)?;
-        if let Some(source) = sources.iter().find(|source| is_one_of(&source.path, &options.leave_out)) {
-            return Err(Error::usage(format!(
-                "{} is the source and the destination; give the archives a folder of their own",
-                printable_path(&source.path)
-            )));
-        }
         self.hands.progress.expect(last.map_or(0, |last| last.bytes));
         let began = self.now();
         let mut found = source::walk(&sources, &options)?;
@@ -302,10 +296,6 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-}
-
-fn is_one_of(path: &Path, folders: &[(u64, u64)]) -> bool {
-    path.metadata().is_ok_and(|about| folders.contains(&(about.dev(), about.ino())))
 }
 
 fn names(sources: &[Source]) -> String {

@@ -49,9 +49,10 @@ impl Disk {
 
     /// Unmount it and mount it again, as after a power failure.
     pub fn remount(&mut self) {
-        assert!(run("umount", &[text(self.path())]), "umount {}", self.path().display());
+        // Another test's child, between fork and exec, may have something open there for a moment.
+        assert!(soon(|| run("umount", &[text(self.path())])), "umount {}", self.path().display());
         self.mounted = false;
-        assert!(self.mount(), "mount {} again", self.path().display());
+        assert!(soon(|| self.mount()), "mount {} again", self.path().display());
         self.mounted = true;
     }
 
@@ -69,9 +70,23 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.mounted && !run("umount", &[text(self.path())]) {
+        if self.mounted && !soon(|| run("umount", &[text(self.path())])) {
             run("umount", &["-l", text(self.path())]);
         }
+    }
+}
+
+/// Whether something succeeds within half a minute.
+pub fn soon(done: impl Fn() -> bool) -> bool {
+    let began = std::time::Instant::now();
+    loop {
+        if done() {
+            return true;
+        }
+        if began.elapsed() > std::time::Duration::from_secs(30) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
 

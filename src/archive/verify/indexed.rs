@@ -52,7 +52,10 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
         }
         drop(work);
         let mut plan = Plan::new(archive, &problems);
-        plan.run(&jobs, stop, progress).map(|()| plan.sums)
+        let ran = plan.run(&jobs, stop, progress);
+        // The threads end when no more work can come.
+        drop(jobs);
+        ran.map(|()| plan.sums)
     })?;
     trailer(archive, &sums, &problems)?;
 
