@@ -110,5 +110,6 @@ fn data_ranges(file: &OwnedFd, size: u64) -> Option<Vec<Range<u64>>> {
         }
         at = end;
     }
-    if ranges == [0..size] { None } else { Some(ranges) }
+    let whole = ranges.len() == 1 && ranges[0] == (0..size);
+    (!whole).then_some(ranges)
 }

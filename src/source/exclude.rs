@@ -23,7 +23,7 @@ pub(super) struct Rules {
     pub(super) cachedir_tag: bool,
     /// Whether to stay in the file system of the source's root.
     pub(super) one_file_system: bool,
-    /// Folders to leave out, by device and inode.
+    /// What to leave out by itself, by device and inode.
     pub(super) leave_out: Vec<(u64, u64)>,
 }
 

@@ -93,7 +93,8 @@ pub struct Options {
     pub exclude_if_present: Vec<OsString>,
     /// Archive folders that other file systems are mounted on as empty ones.
     pub one_file_system: bool,
-    /// Folders to leave out, by device and inode: where archives are kept, if that is inside the source.
+    /// Folders and files to leave out, by device and inode: where archives are kept or written, if that is inside the
+    /// source.
     pub leave_out: Vec<(u64, u64)>,
 }
 

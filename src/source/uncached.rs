@@ -195,3 +195,123 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    /// Which pages of this file are cached.
+    fn cached(file: &File, size: usize) -> Vec<bool> {
+        let page = rustix::param::page_size();
+        cached_pages(file.as_fd(), 0, size, page).unwrap().iter().map(|byte| byte & 1 == 1).collect()
+    }
+
+    fn share(pages: &[bool]) -> f64 {
+        pages.iter().filter(|cached| **cached).count() as f64 / pages.len() as f64
+    }
+
+    /// Read a file of which these pieces are cached, and see what is cached then: of the pieces, and of the rest.
+    fn read(way: u8, size: usize, pieces: &[std::ops::Range<usize>]) -> Option<(f64, f64)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![7; size]).unwrap();
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        forget(file.as_fd(), 0, size as u64);
+        if share(&cached(&file, size)) > 0.01 {
+            return None;
+        }
+        // The reader's descriptor is another one, and reads nothing ahead.
+        let other = File::open(&path).unwrap();
+        fadvise(&other, 0, None, Advice::Random).unwrap();
+        for piece in pieces {
+            pread(&other, &mut vec![0; piece.len()][..], piece.start as u64).unwrap();
+        }
+        let before = cached(&file, size);
+
+        let mut pages = Pages::new(Arc::new(AtomicU8::new(way)), size as u64);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut offset = 0;
+        loop {
+            let length = pages.read(file.as_fd(), &mut buffer, offset).unwrap();
+            if length == 0 {
+                break;
+            }
+            assert!(buffer[..length].iter().all(|byte| *byte == 7));
+            offset += length as u64;
+        }
+        assert_eq!(offset, size as u64);
+        pages.done(file.as_fd());
+
+        let after = cached(&file, size);
+        let of = |wanted: bool| -> Vec<bool> {
+            before
+                .iter()
+                .zip(&after)
+                .filter(|(before, _)| **before == wanted)
+                .map(|(_, after)| *after)
+                .collect()
+        };
+        Some((share(&of(true)), share(&of(false))))
+    }
+
+    /// The cache is everybody's, and the kernel may drop pages when it needs memory: one of a few tries must show what
+    /// is promised.
+    fn is_left_as_found(way: u8, size: usize, pieces: &[std::ops::Range<usize>]) {
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let Some((kept, brought)) = read(way, size, pieces) else {
+                eprintln!("skipped: needs a file system whose cache can be emptied");
+                return;
+            };
+            // A share of nothing is not a number.
+            let kept_all = kept.is_nan() || kept > 0.98;
+            let dropped_all = brought.is_nan() || brought < 0.02;
+            if kept_all && dropped_all {
+                return;
+            }
+            seen.push((kept, brought));
+        }
+        panic!("kept of what was cached, cached of what was not: {seen:?}");
+    }
+
+    #[test]
+    fn what_was_not_cached_is_not_cached_afterwards() {
+        for way in [DROPPED, LOOKED] {
+            is_left_as_found(way, 40 * MIB, &[]);
+            is_left_as_found(way, 10_000, &[]);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one piece, the whole file")]
+    fn what_was_cached_stays_cached() {
+        for way in [DROPPED, LOOKED] {
+            is_left_as_found(way, 40 * MIB, &[0..40 * MIB]);
+            is_left_as_found(way, 10_000, &[0..10_000]);
+        }
+    }
+
+    #[test]
+    fn of_a_file_cached_in_part_that_part_stays() {
+        for way in [DROPPED, LOOKED] {
+            is_left_as_found(way, 40 * MIB, &[5 * MIB..7 * MIB, 35 * MIB..36 * MIB]);
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_not_there_is_given_up_for_the_next() {
+        let file = File::open("/proc/version").unwrap();
+        let way = Way::default();
+        let mut pages = Pages::new(Arc::clone(&way), 10);
+        let mut buffer = [0; 5];
+        assert_eq!(pages.read(file.as_fd(), &mut buffer, 0).unwrap(), 5);
+        assert_eq!(&buffer, b"Linux");
+        assert_eq!(way.load(Ordering::Relaxed), PLAIN);
+    }
+}

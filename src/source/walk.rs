@@ -183,7 +183,7 @@ impl Walk {
     /// What is open under the present name, as an entry.
     fn take(&mut self, opened: Opened) -> Option<Found> {
         match opened {
-            Opened::File(fd, stat) => Some(self.file(fd, stat)),
+            Opened::File(fd, stat) => (!self.is_left_out(&stat)).then(|| self.file(fd, stat)),
             Opened::Folder(fd, stat) => {
                 if self.is_left_out(&stat) {
                     return None;
@@ -273,7 +273,7 @@ impl Walk {
     fn is_left_out(&self, stat: &Statx) -> bool {
         let left_out = self.rules.leave_out.contains(&id(stat));
         if left_out {
-            log::info!("leave out {}: archives are kept there", printable(&self.name));
+            log::info!("leave out {}: archives are written there", printable(&self.name));
         }
         left_out
     }

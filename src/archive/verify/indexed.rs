@@ -52,7 +52,10 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
         }
         drop(work);
         let mut plan = Plan::new(archive, &problems);
-        plan.run(&jobs, stop, progress).map(|()| plan.sums)
+        let ran = plan.run(&jobs, stop, progress);
+        // The threads end when no more work can come.
+        drop(jobs);
+        ran.map(|()| plan.sums)
     })?;
     trailer(archive, &sums, &problems)?;
 
@@ -63,6 +66,10 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
     problems.sort();
     problems.into_iter().for_each(|(_, what)| verified.problem(what));
     Ok(verified)
+}
+
+fn send(jobs: &Sender<Job>, segment: Segment, holds: Holds) -> Result<()> {
+    jobs.send(Job { segment, holds }).map_err(|_| Error::failed("verify: a thread ended early"))
 }
 
 fn note(problems: &Problems, at: u64, what: String) {
@@ -173,7 +180,7 @@ impl<'a> Plan<'a> {
             if segment.record.raw != 0 {
                 self.problem(segment.offset, format!("{place} should hold nothing"));
             }
-            self.send(jobs, segment, Holds::Padding)?;
+            send(jobs, segment, Holds::Padding)?;
             next = self.count(&segment);
         }
         let end = self.archive.footer().start - TRAILER_LEN;
@@ -195,10 +202,6 @@ impl<'a> Plan<'a> {
         self.sums.crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
         self.sums.raw = self.sums.raw.wrapping_add(record.raw);
         segment.offset + record.stored
-    }
-
-    fn send(&self, jobs: &Sender<Job>, segment: Segment, holds: Holds) -> Result<()> {
-        jobs.send(Job { segment, holds }).map_err(|_| Error::failed("verify: a thread ended early"))
     }
 
     fn job(&mut self, segment: Segment, place: &str, jobs: &Sender<Job>, progress: &Progress) -> Result<()> {
@@ -249,7 +252,7 @@ impl<'a> Plan<'a> {
         if segment.record.kind != SegmentKind::Piece && !matches!(holds, Holds::Header(_)) {
             self.large = None;
         }
-        self.send(jobs, segment, holds)
+        send(jobs, segment, holds)
     }
 
     /// The entries that stand in this segment.
