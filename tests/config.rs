@@ -493,3 +493,22 @@ fn a_file_that_was_named_must_be_there() {
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().starts_with("read configuration file /: "), "{error}");
 }
+
+#[test]
+fn the_documentation_has_every_setting_as_it_is() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `TARKEEP_")).collect();
+    let expected = config::SETTINGS.map(|setting| {
+        let second = setting.second.map_or(String::new(), |second| format!(" or `{second}`"));
+        let default =
+            if setting.default.is_empty() { "–".into() } else { format!("`{}`", setting.default) };
+        format!("| `{}`{second} | `{}` | {default} | ", setting.variable, setting.key)
+    });
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(&expected) {
+        assert!(row.starts_with(expected), "{row}\n{expected}");
+    }
+    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(load(example, &["info"], []).unwrap().jobs.len(), 2);
+}
