@@ -243,7 +243,7 @@ fn a_list_of_archives_ends_quietly_when_nobody_reads_it() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let Output { status, stderr, .. } = place.tarkeep(line).stdout(writer).output().unwrap();
-        let code = if line == ["health"] { 1 } else { 0 };
+        let code = i32::from(line == ["health"]);
         assert_eq!((status.code(), stderr), (Some(code), vec![]), "{line:?}");
     }
 }
