@@ -27,6 +27,8 @@ use tempfile::TempDir;
 /// Nothing here takes a second on a machine that has nothing else to do.
 const DEADLINE: Duration = Duration::from_mins(2);
 
+const NONE: Vec<PathBuf> = Vec::new();
+
 /// A process whose log is read as it is written, and which does not outlive its test.
 struct Process {
     child: Child,
@@ -202,8 +204,8 @@ fn a_run_is_abandoned_and_the_process_dies_of_the_signal() {
         process.signal(signal);
         assert_eq!(process.ends().signal(), Some(number), "{}", process.log());
         process.says("abandoning the run");
-        assert_eq!(place.files(".tmp"), [PathBuf::new(); 0]);
-        assert_eq!(place.files(".tar.gz"), [PathBuf::new(); 0]);
+        assert_eq!(place.files(".tmp"), NONE);
+        assert_eq!(place.files(".tar.gz"), NONE);
         // It is made up for at the next start.
         assert_eq!(place.state()["last"]["exit"], 128 + number);
         let mut process = place.run(&[("TARKEEP_CODEC", "none")]);
@@ -225,8 +227,8 @@ fn one_run_by_hand_is_abandoned_in_the_same_way() {
         process.wait_for("temporary file", || !place.files(".tmp").is_empty());
         process.signal(signal);
         assert_eq!(process.ends().signal(), Some(number), "{}", process.log());
-        assert_eq!(place.files(".tmp"), [PathBuf::new(); 0]);
-        assert_eq!(place.files(".tar.gz"), [PathBuf::new(); 0]);
+        assert_eq!(place.files(".tmp"), NONE);
+        assert_eq!(place.files(".tar.gz"), NONE);
     }
 }
 
@@ -364,7 +366,7 @@ fn as_pid_1_it_exits_with_the_number_of_the_signal() {
     process.wait_for("temporary file", || !place.files(".tmp").is_empty());
     kill_process(inner(&mut process), Signal::TERM).unwrap();
     assert_eq!(process.ends().code(), Some(128 + 15), "{}", process.log());
-    assert_eq!(place.files(".tmp"), [PathBuf::new(); 0]);
+    assert_eq!(place.files(".tmp"), NONE);
 }
 
 #[test]
@@ -406,23 +408,26 @@ fn with_runner(kind: &str) -> (Process, TempDir) {
     (Process::start(&mut command), folder)
 }
 
+/// A runner of the kind that its name says.
+struct Odd(String);
+
+impl Runner for Odd {
+    fn run(&mut self, _job: &str, _due: Option<DateTime<Tz>>, _stop: &Stop) -> Ran {
+        eprintln!("running");
+        match self.0.as_str() {
+            "stubborn" => loop {
+                thread::park();
+            },
+            "panics" => panic!("a bug"),
+            _ => Ran::from(Error::failed("it went wrong")),
+        }
+    }
+}
+
 /// Not a test: the daemon that the tests below start, with a run that no real job has.
 #[test]
 fn child() {
     let Ok(kind) = std::env::var("DAEMON_TEST_RUNNER") else { return };
-    struct Odd(String);
-    impl Runner for Odd {
-        fn run(&mut self, _job: &str, _due: Option<DateTime<Tz>>, _stop: &Stop) -> Ran {
-            eprintln!("running");
-            match self.0.as_str() {
-                "stubborn" => loop {
-                    thread::park();
-                },
-                "panics" => panic!("a bug"),
-                _ => Ran::from(Error::failed("it went wrong")),
-            }
-        }
-    }
     env_logger::Builder::new().filter_level(log::LevelFilter::Info).init();
     let stop = Stop::default();
     let signals = Signals::daemon(&stop).unwrap();
