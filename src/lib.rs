@@ -11,6 +11,7 @@ pub mod destination;
 pub mod entry;
 pub mod error;
 pub mod exit;
+pub mod extract;
 pub mod health;
 pub mod job;
 pub mod logger;
