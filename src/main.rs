@@ -40,6 +40,16 @@ fn run(cli: Cli) -> Result<Exit> {
             Signals::one_shot(&stop)?;
             command::backup::run(&args, &config, &SystemClock, &stop)
         }
+        Command::List(args) => {
+            let stop = Stop::default();
+            Signals::one_shot(&stop)?;
+            command::list::run(&args, &config, SystemClock.now(), &stop)
+        }
+        Command::Verify(args) => {
+            let stop = Stop::default();
+            Signals::one_shot(&stop)?;
+            command::verify::run(&args, &config, &stop)
+        }
         Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
         Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
         Command::Info(args) => command::info::run(&args, &config),

@@ -5,11 +5,13 @@ mod segment;
 mod streamed;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::reader::{self, Opened};
+use super::stream::Input;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable_path};
@@ -160,6 +162,19 @@ pub fn verify_file(
         Opened::Unindexed(unindexed) => unindexed,
     };
     streamed::verify(unindexed, stop, progress)
+}
+
+/// Verify what comes from a pipe, by reading it through; the path is for messages.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_stream(
+    reader: Box<dyn Read>,
+    path: &Path,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Verified> {
+    streamed::read(Input::new(reader, path, stop)?, None, stop, progress)
 }
 
 /// The message without the path, which the caller says.

@@ -42,6 +42,12 @@ impl Output {
         self.outcome(written)
     }
 
+    /// Show what was written so far.
+    pub fn flush(&mut self) -> Result<()> {
+        let written = if self.closed { Ok(()) } else { self.to.flush() };
+        self.outcome(written)
+    }
+
     /// Write what is still in the buffer. Without it an error of the last bytes goes unseen.
     pub fn finish(mut self) -> Result<()> {
         let written = if self.closed { Ok(()) } else { self.to.flush() };

@@ -1,8 +1,7 @@
-//! A file as the source of a tar stream.
+//! A file or a pipe as the source of a tar stream.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, BufReader, Cursor, Read, Seek as _};
 use std::path::Path;
 
 use super::gzip::{Format, Gunzip, Trailing};
@@ -10,45 +9,49 @@ use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
 
+/// What was read to know the format, and the rest.
+type Whole = io::Chain<Cursor<Vec<u8>>, Box<dyn Read>>;
+
 /// The tar stream in a file, whatever it is compressed with. Reading fails as soon as somebody asks to stop.
-#[derive(Debug)]
 pub struct Input {
     bytes: Bytes,
     stop: Stop,
 }
 
-#[derive(Debug)]
 enum Bytes {
-    Gzip(Box<Gunzip<File>>),
-    Tar(BufReader<File>),
+    Gzip(Box<Gunzip<Whole>>),
+    Tar(BufReader<Whole>),
 }
 
 impl Input {
-    /// From the beginning of this file; the path is for messages.
+    /// A file from its beginning; the path is for messages.
     ///
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
-    pub fn new(file: File, path: &Path, stop: &Stop) -> Result<Self> {
-        let mut start = [0; 512];
-        let mut length = 0;
-        while length < start.len() {
-            match file.read_at(&mut start[length..], length as u64) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read archive", path, e)),
-            }
-        }
-        (&file).rewind().map_err(|e| Error::io("read archive", path, e))?;
-        let bytes = match Format::of(&start[..length]) {
-            Format::Gzip => Bytes::Gzip(Box::new(Gunzip::new(file))),
-            Format::Tar => Bytes::Tar(BufReader::with_capacity(128 * 1024, file)),
+    pub fn file(mut file: File, path: &Path, stop: &Stop) -> Result<Self> {
+        file.rewind().map_err(|e| Error::io("read archive", path, e))?;
+        Self::new(Box::new(file), path, stop)
+    }
+
+    /// Anything that can be read once.
+    ///
+    /// # Errors
+    /// As for [`Input::file`].
+    pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
+        let mut start = Vec::with_capacity(512);
+        let read = reader.by_ref().take(512).read_to_end(&mut start);
+        read.map_err(|e| Error::io("read archive", path, e))?;
+        let format = Format::of(&start);
+        let whole = Cursor::new(start).chain(reader);
+        let bytes = match format {
+            Format::Gzip => Bytes::Gzip(Box::new(Gunzip::new(whole))),
+            Format::Tar => Bytes::Tar(BufReader::with_capacity(128 * 1024, whole)),
             Format::Empty => {
                 return Err(Error::damaged(format!("archive {} is empty", printable_path(path))));
             }
             Format::Other(name) => {
                 let path = printable_path(path);
-                return Err(Error::usage(format!(
+                return Err(Error::failed(format!(
                     "archive {path}: this version reads gzip and plain tar, and this is {name}"
                 )));
             }

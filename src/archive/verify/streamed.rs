@@ -16,9 +16,19 @@ use crate::stop::Stop;
 /// If it is of a kind that cannot be read here, the system cannot read it, or `stop` asks.
 pub fn verify(unindexed: Unindexed, stop: &Stop, progress: &Progress) -> Result<Verified> {
     let Unindexed { file, path, length, damage } = unindexed;
-    let input = Input::new(file, &path, stop)?;
+    let input = Input::file(file, &path, stop)?;
+    let mut verified = read(input, damage, stop, progress)?;
+    verified.stored = length;
+    Ok(verified)
+}
+
+/// Read a stream to its end, of which this is known to be wrong.
+///
+/// # Errors
+/// If `stop` asks.
+pub fn read(input: Input, damage: Option<String>, stop: &Stop, progress: &Progress) -> Result<Verified> {
     let by = if input.is_gzip() { By::Reading } else { By::Headers };
-    let mut verified = Verified::new(by, length);
+    let mut verified = Verified::new(by, 0);
     if let Some(damage) = damage {
         verified.problem(damage);
     }
@@ -54,6 +64,7 @@ pub fn verify(unindexed: Unindexed, stop: &Stop, progress: &Progress) -> Result<
         }
     }
     verified.raw = stream.offset();
+    verified.stored = stream.get_ref().gzip_position().unwrap_or(verified.raw);
     if let Some(trailing) = stream.get_ref().trailing() {
         if trailing.garbage {
             verified.problem(format!("the bytes from offset {} on are not gzip", trailing.offset));

@@ -1,0 +1,291 @@
+//! `list`: the archives there are, or what is in one.
+
+mod line;
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use self::line::Lines;
+use super::which::{Which, archives, which};
+use crate::archive::index::{EntryRecord, name_order};
+use crate::archive::reader::{self, Archive, Opened, is_below};
+use crate::archive::stream::{Input, Member, Stream};
+use crate::cli::ListArgs;
+use crate::command::output::Output;
+use crate::config::{Config, Job};
+use crate::destination::Stored;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::stop::Stop;
+
+/// List the archives of every job, newest first, or the entries of one archive.
+///
+/// # Errors
+/// If an archive cannot be read to its end, or has nothing of a name that was asked for.
+pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) -> Result<Exit> {
+    let mut output = Output::new();
+    let listed = match &args.archive {
+        Some(word) => {
+            let paths = args.paths.iter().map(|path| bare(path.as_bytes()).to_vec()).collect();
+            let lines = Lines::new(config.jobs[0].zone, args.json);
+            let mut listing = Listing { paths, lines, output: &mut output, stop };
+            which(word, config).and_then(|which| listing.archive(&which))
+        }
+        None => config.jobs.iter().try_for_each(|job| {
+            if config.jobs.len() > 1 && !args.json {
+                output.line(format_args!("{}:", job.name))?;
+            }
+            stored(job, args.json, now, &mut output)
+        }),
+    };
+    // What was listed before an error is shown before it is told.
+    output.finish()?;
+    listed.map(|()| Exit::Complete)
+}
+
+/// One archive in a list of them.
+#[derive(Debug, Serialize)]
+struct Summary {
+    job: String,
+    name: String,
+    path: String,
+    bytes: u64,
+    /// Whether it has an index; without one the rest is not known.
+    indexed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<u64>,
+}
+
+fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Result<()> {
+    let archives = archives(job)?;
+    if archives.is_empty() && !json {
+        let destination = printable_path(&job.destination);
+        return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
+    }
+    let summaries: Vec<_> = archives.iter().map(|stored| summary(job, stored)).collect();
+    let width = summaries.iter().map(|summary| summary.name.chars().count()).max().unwrap_or(0);
+    for summary in &summaries {
+        if output.closed() {
+            break;
+        }
+        if json {
+            output.json(summary)?;
+            continue;
+        }
+        let instant = summary.instant.as_ref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let age = instant.map_or("age unknown".into(), |instant| age(now, instant.into()));
+        let entries = summary.entries.map_or("-".into(), |entries| counted(entries, "entry", "entries"));
+        let state = state(summary);
+        let (name, size) = (&summary.name, human_bytes(summary.bytes));
+        output.line(format_args!("{name:width$}  {size:>10}  {entries:>16}  {age:>16}  {state}"))?;
+    }
+    Ok(())
+}
+
+fn summary(job: &Job, stored: &Stored) -> Summary {
+    let mut summary = Summary {
+        job: job.name.clone(),
+        name: printable(stored.name.short().as_bytes()),
+        path: printable_path(&stored.path),
+        bytes: stored.bytes,
+        indexed: false,
+        damage: None,
+        instant: None,
+        entries: None,
+        complete: None,
+        skipped: None,
+        changed: None,
+    };
+    let opened = reader::open(&stored.path).and_then(|opened| match opened {
+        Opened::Indexed(archive) => archive.about().map(Some),
+        Opened::Unindexed(unindexed) => match unindexed.damage {
+            Some(damage) => Err(Error::damaged(damage)),
+            None => Ok(None),
+        },
+    });
+    match opened {
+        Ok(Some(about)) => {
+            summary.indexed = true;
+            summary.instant = Some(about.instant);
+            summary.entries = Some(about.report.entries);
+            summary.complete = Some(about.report.complete());
+            summary.skipped = Some(about.report.skipped.count);
+            summary.changed = Some(about.report.changed.count);
+        }
+        Ok(None) => {}
+        Err(error) => summary.damage = Some(error.to_string()),
+    }
+    summary
+}
+
+fn state(summary: &Summary) -> String {
+    if let Some(damage) = &summary.damage {
+        return format!("damaged: {damage}");
+    }
+    let count = |count: Option<u64>, what| match count {
+        Some(count) if count > 0 => format!(", {count} {what}"),
+        _ => String::new(),
+    };
+    let misses = count(summary.skipped, "skipped") + &count(summary.changed, "changed");
+    match summary.complete {
+        Some(true) => format!("complete{misses}"),
+        Some(false) => format!("incomplete{misses}"),
+        None => "no index: not made by this program".into(),
+    }
+}
+
+/// How long ago, in the largest unit that is not zero.
+fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
+    let seconds = (now - then).num_seconds();
+    if seconds < 0 {
+        return "in the future".into();
+    }
+    let (count, one, many) = match seconds {
+        0..60 => (seconds, "second", "seconds"),
+        60..3600 => (seconds / 60, "minute", "minutes"),
+        3600..172_800 => (seconds / 3600, "hour", "hours"),
+        _ => (seconds / 86_400, "day", "days"),
+    };
+    format!("{} ago", counted(count as u64, one, many))
+}
+
+/// A name as people type it or other tools write it: without `./` and slashes around it.
+fn bare(mut name: &[u8]) -> &[u8] {
+    while let Some(rest) = name.strip_prefix(b"./").or(name.strip_prefix(b"/")) {
+        name = rest;
+    }
+    while let Some(rest) = name.strip_suffix(b"/") {
+        name = rest;
+    }
+    if name == b"." { b"" } else { name }
+}
+
+/// The listing of one archive.
+struct Listing<'a> {
+    /// Only these and what is below them; everything if there are none.
+    paths: Vec<Vec<u8>>,
+    lines: Lines,
+    output: &'a mut Output,
+    stop: &'a Stop,
+}
+
+impl Listing<'_> {
+    fn archive(&mut self, which: &Which) -> Result<()> {
+        let file = which.open()?;
+        let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
+        if !metadata.is_file() {
+            return self.stream(Input::new(Box::new(file), &which.path, self.stop)?, &which.path);
+        }
+        match reader::from_file(file, &which.path)? {
+            Opened::Indexed(archive) => self.indexed(&archive),
+            Opened::Unindexed(unindexed) => {
+                if let Some(damage) = &unindexed.damage {
+                    log::warn!("archive {}: {damage}; it is read through", printable_path(&unindexed.path));
+                }
+                self.stream(Input::file(unindexed.file, &unindexed.path, self.stop)?, &unindexed.path)
+            }
+        }
+    }
+
+    fn indexed(&mut self, archive: &Archive) -> Result<()> {
+        let mut paths = std::mem::take(&mut self.paths);
+        if paths.is_empty() {
+            return archive.entries().try_for_each(|entry| self.record(&entry?));
+        }
+        paths.sort_by(|a, b| name_order(a, b));
+        paths.dedup_by(|later, earlier| is_below(later, earlier));
+        let mut missing = Vec::new();
+        for path in paths {
+            let mut any = false;
+            for entry in archive.below(&path) {
+                any = true;
+                self.record(&entry?)?;
+            }
+            if !any {
+                missing.push(path);
+            }
+        }
+        none_of(&missing, archive.path())
+    }
+
+    fn record(&mut self, entry: &EntryRecord) -> Result<()> {
+        self.lines.record(entry, self.output)
+    }
+
+    fn stream(&mut self, input: Input, path: &Path) -> Result<()> {
+        let mut stream = Stream::new(input);
+        let mut missing: Vec<_> = self.paths.clone();
+        let wrong = |stop: &Stop, bad| {
+            stop.check()
+                .err()
+                .unwrap_or_else(|| Error::damaged(format!("archive {}: {bad}", printable_path(path))))
+        };
+        while !self.output.closed() {
+            let member = match stream.next_member() {
+                Ok(Some(member)) => member,
+                Ok(None) => break,
+                Err(bad) => return Err(wrong(self.stop, bad)),
+            };
+            let name = bare(&member.name);
+            let wanted = |path: &Vec<u8>| is_below(name, path);
+            if self.paths.is_empty() || self.paths.iter().any(wanted) {
+                missing.retain(|path| !wanted(path));
+                self.member(&member)?;
+            }
+        }
+        if !self.output.closed() {
+            stream.finish().map_err(|bad| wrong(self.stop, bad))?;
+        }
+        none_of(&missing, path)
+    }
+
+    fn member(&mut self, member: &Member) -> Result<()> {
+        self.lines.member(member, self.output)
+    }
+}
+
+fn none_of(missing: &[Vec<u8>], path: &Path) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|name| printable(name)).collect();
+    Err(Error::failed(format!("archive {}: no entry {}", printable_path(path), names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood_as_they_are_typed() {
+        for (typed, meant) in
+            [("data/x", "data/x"), ("/data/x/", "data/x"), ("./data", "data"), (".", ""), ("/", "")]
+        {
+            assert_eq!(bare(typed.as_bytes()), meant.as_bytes());
+        }
+    }
+
+    #[test]
+    fn ages_are_said_in_one_unit() {
+        let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
+        let ago = |seconds| age(now, DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap());
+        assert_eq!(ago(1), "1 second ago");
+        assert_eq!(ago(3600), "1 hour ago");
+        assert_eq!(ago(200_000), "2 days ago");
+        assert_eq!(ago(-5), "in the future");
+    }
+}

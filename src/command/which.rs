@@ -1,0 +1,121 @@
+//! Which archive is meant: a path, a name or the beginning of one, `latest`, or `-`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, Job};
+use crate::destination::Stored;
+use crate::error::{Error, Result};
+use crate::job;
+use crate::printable::{printable, printable_path};
+
+/// The archives of a job, newest first.
+///
+/// # Errors
+/// If its destination cannot be read.
+pub fn archives(job: &Job) -> Result<Vec<Stored>> {
+    job::open(job)?.archives(&job.pattern)
+}
+
+/// An archive to read.
+pub struct Which {
+    /// Where it is; `standard input` for what comes from there.
+    pub path: PathBuf,
+    /// Whether it comes from standard input.
+    stdin: bool,
+}
+
+impl Which {
+    /// The file at this path.
+    pub fn file(path: PathBuf) -> Self {
+        Self { path, stdin: false }
+    }
+
+    /// Open it. What comes through a pipe can be read only once.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(&self) -> Result<File> {
+        if !self.stdin {
+            return File::open(&self.path).map_err(|e| Error::io("open archive", &self.path, e));
+        }
+        let stdin = io::stdin();
+        let file = stdin.as_fd().try_clone_to_owned().map_err(|e| Error::io("open", &self.path, e))?;
+        Ok(File::from(file))
+    }
+}
+
+/// The archive that this word means.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
+    if word == "-" {
+        return Ok(Which { path: "standard input".into(), stdin: true });
+    }
+    let path = Path::new(word);
+    let shown = printable_path(path);
+    if word == "latest" {
+        return match config.jobs.as_slice() {
+            [job] => latest(job).map(|stored| Which::file(stored.path)),
+            _ => Err(Error::usage("latest of which job? choose one with --job")),
+        };
+    }
+    if path.is_file() {
+        return Ok(Which::file(path.into()));
+    }
+    let mut found: Vec<Stored> = Vec::new();
+    let mut looked = Vec::new();
+    if let Some(beginning) = word.to_str().filter(|word| !word.is_empty() && !path.is_absolute()) {
+        for job in &config.jobs {
+            looked.push(printable_path(&job.destination));
+            // A destination that is not there is as good as an empty one: the word may be a path with a typing error.
+            let Ok(archives) = archives(job) else { continue };
+            let whole =
+                |stored: &&Stored| stored.name.short() == beginning || stored.name.to_string() == beginning;
+            if let Some(stored) = archives.iter().find(whole) {
+                return Ok(Which::file(stored.path.clone()));
+            }
+            found
+                .extend(archives.into_iter().filter(|stored| stored.name.to_string().starts_with(beginning)));
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok(Which::file(one.path.clone())),
+        [] if looked.is_empty() || path.exists() => {
+            let cause = match File::open(path) {
+                Ok(_) => io::Error::from(io::ErrorKind::IsADirectory),
+                Err(cause) => cause,
+            };
+            Err(Error::io("open archive", path, cause))
+        }
+        [] => Err(Error::failed(format!(
+            "archive {shown}: no such file, and no archive of that name in {}",
+            looked.join(", ")
+        ))),
+        many => {
+            let names: Vec<_> =
+                many.iter().take(5).map(|stored| printable(stored.name.short().as_bytes())).collect();
+            let more = if many.len() > 5 { ", …" } else { "" };
+            Err(Error::usage(format!(
+                "archive {shown}: {} archives begin so: {}{more}; type more of the name",
+                many.len(),
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The newest archive of a job.
+///
+/// # Errors
+/// If there is none, or the destination cannot be read.
+pub fn latest(job: &Job) -> Result<Stored> {
+    archives(job)?.into_iter().next().ok_or_else(|| {
+        let destination = printable_path(&job.destination);
+        Error::failed(format!("there is no archive in {destination} yet; `tarkeep backup` makes one"))
+    })
+}
