@@ -18,6 +18,7 @@ pub mod logger;
 pub mod printable;
 pub mod progress;
 pub mod report;
+pub mod restore;
 pub mod schedule;
 pub mod source;
 pub mod state;

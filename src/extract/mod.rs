@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use indexed::extract;
 pub use metadata::{Fidelity, Unapplied};
-pub use root::Root;
+pub use root::{Root, split};
 
 use crate::progress::Progress;
 use crate::stop::Stop;
