@@ -7,7 +7,7 @@ use tarkeep::cli::{Cli, Command};
 use tarkeep::clock::{Clock, SystemClock};
 use tarkeep::config::{self, Environment};
 use tarkeep::daemon::signals::{self, Signals};
-use tarkeep::error::{Error, Result};
+use tarkeep::error::Result;
 use tarkeep::exit::Exit;
 use tarkeep::stop::Stop;
 use tarkeep::{command, logger};
@@ -31,28 +31,30 @@ fn run(cli: Cli) -> Result<Exit> {
         return command::completions::run(args);
     }
     let typed = cli.typed();
-    let environment = Environment::of_process();
-    let config = config::load(&typed, &environment)?;
+    let load = move || config::load(&typed, &Environment::of_process());
+    let config = match load() {
+        // A health check has no more than yes and no.
+        Err(error) if matches!(cli.command, Command::Health(_)) => return Err(error.with_exit(Exit::Failed)),
+        loaded => loaded?,
+    };
     logger::start(&config, SystemClock);
+    let now = SystemClock.now();
     match cli.command {
-        Command::Backup(args) => {
-            let stop = Stop::default();
-            Signals::one_shot(&stop)?;
-            command::backup::run(&args, &config, &SystemClock, &stop)
-        }
-        Command::List(args) => {
-            let stop = Stop::default();
-            Signals::one_shot(&stop)?;
-            command::list::run(&args, &config, SystemClock.now(), &stop)
-        }
-        Command::Verify(args) => {
-            let stop = Stop::default();
-            Signals::one_shot(&stop)?;
-            command::verify::run(&args, &config, &stop)
-        }
-        Command::Next(args) => command::next::run(&args, &config, SystemClock.now()),
-        Command::Check(args) => command::check::run(&args, &config, SystemClock.now()),
+        Command::Run => command::run::run(config, load, &SystemClock),
+        Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &listening()?),
+        Command::List(args) => command::list::run(&args, &config, now, &listening()?),
+        Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
+        Command::Next(args) => command::next::run(&args, &config, now),
+        Command::Check(args) => command::check::run(&args, &config, now),
         Command::Info(args) => command::info::run(&args, &config),
-        _ => Err(Error::usage("not in this version")),
+        Command::Health(args) => command::health::run(&args, &config, now),
+        Command::Completions(args) => command::completions::run(&args),
     }
+}
+
+/// What a signal asks to stop.
+fn listening() -> Result<Stop> {
+    let stop = Stop::default();
+    Signals::one_shot(&stop)?;
+    Ok(stop)
 }

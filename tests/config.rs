@@ -298,7 +298,11 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
             "TARKEEP_KEEP: \"last=30\": retention is not in this version, and no archive is ever deleted; write all",
         ),
         ("BACKUPS_KEPT", "30", "BACKUPS_KEPT: retention is not in this version"),
-        ("TARKEEP_ON_START", "sometimes", "TARKEEP_ON_START: \"sometimes\": write first, always or never"),
+        (
+            "TARKEEP_ON_START",
+            "sometimes",
+            "TARKEEP_ON_START: 'sometimes' is not a time to run at start: say first, always or never",
+        ),
         (
             "TARKEEP_CATCH_UP",
             "12",

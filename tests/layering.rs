@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["archive::codec", "archive::name", "schedule", "source"]),
+    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
     (
         "job",
         &[

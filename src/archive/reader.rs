@@ -27,7 +27,7 @@ use crate::printable::{printable, printable_path};
 #[derive(Debug)]
 pub enum Opened {
     /// It has an index whose footer and table are sound.
-    Indexed(Archive),
+    Indexed(Box<Archive>),
     /// It has none that can be used, and is read from its beginning to its end.
     Unindexed(Unindexed),
 }
@@ -102,7 +102,9 @@ pub fn from_file(file: File, path: &Path) -> Result<Opened> {
     };
     let damage = match footer(&file, &path, length)? {
         Ok(footer) => match table(&file, &path, &footer)? {
-            Ok(pages) => return Ok(Opened::Indexed(Archive::new(file, path, length, footer, pages))),
+            Ok(pages) => {
+                return Ok(Opened::Indexed(Box::new(Archive::new(file, path, length, footer, pages))));
+            }
             Err(damage) => Some(damage),
         },
         Err(damage) => ours.then_some(damage),

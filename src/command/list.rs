@@ -76,9 +76,19 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
     }
-    let summaries: Vec<_> = archives.iter().map(|stored| summary(job, stored)).collect();
-    let width = summaries.iter().map(|summary| summary.name.chars().count()).max().unwrap_or(0);
-    for summary in &summaries {
+    let summaries: Vec<_> = archives
+        .iter()
+        .map(|stored| {
+            let summary = summary(job, stored);
+            let said = summary.instant.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+            // What has no index has its name.
+            let named = || stored.name.local.and_local_timezone(job.zone).earliest();
+            let then = said.map(|time| time.to_utc()).or_else(|| named().map(|time| time.to_utc()));
+            (summary, then)
+        })
+        .collect();
+    let width = summaries.iter().map(|(summary, _)| summary.name.chars().count()).max().unwrap_or(0);
+    for (summary, then) in &summaries {
         if output.closed() {
             break;
         }
@@ -86,8 +96,7 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
             output.json(summary)?;
             continue;
         }
-        let instant = summary.instant.as_ref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        let age = instant.map_or("age unknown".into(), |instant| age(now, instant.into()));
+        let age = then.map_or("age unknown".into(), |then| age(now, then));
         let entries = summary.entries.map_or("-".into(), |entries| counted(entries, "entry", "entries"));
         let state = state(summary);
         let (name, size) = (&summary.name, human_bytes(summary.bytes));
@@ -99,7 +108,7 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
 fn summary(job: &Job, stored: &Stored) -> Summary {
     let mut summary = Summary {
         job: job.name.clone(),
-        name: printable(stored.name.short().as_bytes()),
+        name: printable(stored.name.to_string().as_bytes()),
         path: printable_path(&stored.path),
         bytes: stored.bytes,
         indexed: false,
@@ -144,7 +153,7 @@ fn state(summary: &Summary) -> String {
     match summary.complete {
         Some(true) => format!("complete{misses}"),
         Some(false) => format!("incomplete{misses}"),
-        None => "no index: not made by this program".into(),
+        None => "no index".into(),
     }
 }
 
@@ -282,7 +291,7 @@ mod tests {
     #[test]
     fn ages_are_said_in_one_unit() {
         let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
-        let ago = |seconds| age(now, DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap());
+        let ago = |seconds: i64| age(now, DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap());
         assert_eq!(ago(1), "1 second ago");
         assert_eq!(ago(3600), "1 hour ago");
         assert_eq!(ago(200_000), "2 days ago");

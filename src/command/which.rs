@@ -74,9 +74,13 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
             looked.push(printable_path(&job.destination));
             // A destination that is not there is as good as an empty one: the word may be a path with a typing error.
             let Ok(archives) = archives(job) else { continue };
-            let whole =
-                |stored: &&Stored| stored.name.short() == beginning || stored.name.to_string() == beginning;
+            let whole = |stored: &&Stored| stored.name.to_string() == beginning;
             if let Some(stored) = archives.iter().find(whole) {
+                return Ok(Which::file(stored.path.clone()));
+            }
+            // A name that another begins with can still be typed: `01-00-00`, where there is `01-00-00-2`.
+            let mut exact = archives.iter().filter(|stored| stored.name.short() == beginning);
+            if let (Some(stored), None) = (exact.next(), exact.next()) {
                 return Ok(Which::file(stored.path.clone()));
             }
             found
@@ -98,7 +102,7 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
         ))),
         many => {
             let names: Vec<_> =
-                many.iter().take(5).map(|stored| printable(stored.name.short().as_bytes())).collect();
+                many.iter().take(5).map(|stored| printable(stored.name.to_string().as_bytes())).collect();
             let more = if many.len() > 5 { ", …" } else { "" };
             Err(Error::usage(format!(
                 "archive {shown}: {} archives begin so: {}{more}; type more of the name",

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+pub use crate::agenda::OnStart;
 use crate::archive::codec::Codec;
 use crate::archive::name::Pattern;
 use crate::error::Result;
@@ -120,17 +121,6 @@ pub struct RequireMount {
     pub source: bool,
     /// The destination.
     pub destination: bool,
-}
-
-/// Whether a run is due when the daemon starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnStart {
-    /// If there is no archive yet.
-    First,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// What becomes of a run that missed something.

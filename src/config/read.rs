@@ -15,7 +15,7 @@ use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
-use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, OnStart, RequireMount, Shown, Typed, parse};
+use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse};
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     environment.check_names()?;
@@ -224,10 +224,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         require_mount: require_mount(&layers.value(&setting::REQUIRE_MOUNT)?)?,
         schedule: layers.value(&setting::SCHEDULE)?.parse()?,
         zone: layers.value(&setting::TIMEZONE)?.read(parse::zone)?,
-        on_start: layers.value(&setting::ON_START)?.read(|text| {
-            let words = [("first", OnStart::First), ("always", OnStart::Always), ("never", OnStart::Never)];
-            parse::word(text, &words)
-        })?,
+        on_start: layers.value(&setting::ON_START)?.parse()?,
         catch_up: layers.value(&setting::CATCH_UP)?.read(parse::duration_or_off)?,
         pattern: layers
             .value(&setting::NAME)?

@@ -14,7 +14,7 @@ use crate::printable::printable_path;
 use crate::sys;
 
 /// What our own folder in a destination is called.
-pub(super) const OWN_FOLDER: &str = ".tarkeep";
+pub const OWN_FOLDER: &str = ".tarkeep";
 
 /// How a folder is used as a destination.
 #[derive(Debug, Clone, Default)]

@@ -18,7 +18,7 @@ mod sweep;
 mod upload;
 
 pub use list::Stored;
-pub use local::{Local, Options};
+pub use local::{Local, OWN_FOLDER, Options};
 pub use lock::{Holder, Lock};
 pub use space::Space;
 pub use upload::{Published, Upload};

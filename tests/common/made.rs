@@ -13,13 +13,13 @@ use tarkeep::stop::Stop;
 
 /// A body in memory, and where it has data.
 #[derive(Debug)]
-pub struct Bytes {
+pub struct Memory {
     bytes: Vec<u8>,
     at: usize,
     data: Option<Vec<Range<u64>>>,
 }
 
-impl Content for Bytes {
+impl Content for Memory {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = buffer.len().min(self.bytes.len() - self.at);
         buffer[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
@@ -64,13 +64,13 @@ pub fn entry(name: &[u8], kind: Kind) -> Entry {
 
 /// A regular file.
 pub fn file(name: &[u8], body: &[u8]) -> Entry {
-    let content = Bytes { bytes: body.to_vec(), at: 0, data: None };
+    let content = Memory { bytes: body.to_vec(), at: 0, data: None };
     Entry { size: body.len() as u64, content: Some(Box::new(content)), ..entry(name, Kind::File) }
 }
 
 /// A regular file whose body has data only here; the rest is a hole.
 pub fn sparse(name: &[u8], body: &[u8], data: Vec<Range<u64>>) -> Entry {
-    let content = Bytes { bytes: body.to_vec(), at: 0, data: Some(data) };
+    let content = Memory { bytes: body.to_vec(), at: 0, data: Some(data) };
     Entry { size: body.len() as u64, content: Some(Box::new(content)), ..entry(name, Kind::File) }
 }
 

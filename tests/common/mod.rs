@@ -6,5 +6,6 @@ pub fn skip(reason: &str) {
     eprintln!("skipped: needs {reason}");
 }
 
+pub mod backups;
 pub mod disk;
 pub mod made;

@@ -63,7 +63,7 @@ pub struct Gunzip<R> {
 
 #[derive(Debug)]
 enum State<R> {
-    Member(GzDecoder<BufReader<Counted<R>>>),
+    Member(Box<GzDecoder<BufReader<Counted<R>>>>),
     Done(u64),
 }
 
@@ -71,7 +71,7 @@ impl<R: Read> Gunzip<R> {
     /// From the beginning of a file.
     pub fn new(reader: R) -> Self {
         let counted = Counted { reader, position: 0 };
-        let state = State::Member(GzDecoder::new(BufReader::with_capacity(128 * 1024, counted)));
+        let state = State::Member(Box::new(GzDecoder::new(BufReader::with_capacity(128 * 1024, counted))));
         Self { state, members: 0, trailing: None }
     }
 
@@ -99,7 +99,7 @@ impl<R: Read> Gunzip<R> {
         self.state = State::Done(offset);
         match reader.fill_buf()? {
             [] => {}
-            [0x1f, ..] => self.state = State::Member(GzDecoder::new(reader)),
+            [0x1f, ..] => self.state = State::Member(Box::new(GzDecoder::new(reader))),
             _ => {
                 let mut garbage = false;
                 loop {

@@ -139,7 +139,6 @@ impl Block {
         let letter = self.0[156];
         let kind = match letter {
             0 | b'0' if name.ends_with(b"/") => Type::Entry(b'5'),
-            0 | b'0' | b'7' => Type::Entry(b'0'),
             b'1'..=b'6' | b'S' | b'D' => Type::Entry(letter),
             b'x' | b'X' => Type::Pax,
             b'g' => Type::PaxGlobal,
@@ -147,7 +146,7 @@ impl Block {
             b'K' => Type::LongLink,
             b'V' | b'N' => Type::Ignored,
             b'M' => Type::Unsupported,
-            // POSIX: what is not known is a regular file.
+            // `0`, a zero byte and `7` are regular files; for POSIX, so is what is not known.
             _ => Type::Entry(b'0'),
         };
         let old_sparse = gnu && letter == b'S';

@@ -68,6 +68,10 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
     Ok(verified)
 }
 
+fn send(jobs: &Sender<Job>, segment: Segment, holds: Holds) -> Result<()> {
+    jobs.send(Job { segment, holds }).map_err(|_| Error::failed("verify: a thread ended early"))
+}
+
 fn note(problems: &Problems, at: u64, what: String) {
     problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, what));
 }
@@ -176,7 +180,7 @@ impl<'a> Plan<'a> {
             if segment.record.raw != 0 {
                 self.problem(segment.offset, format!("{place} should hold nothing"));
             }
-            self.send(jobs, segment, Holds::Padding)?;
+            send(jobs, segment, Holds::Padding)?;
             next = self.count(&segment);
         }
         let end = self.archive.footer().start - TRAILER_LEN;
@@ -198,10 +202,6 @@ impl<'a> Plan<'a> {
         self.sums.crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
         self.sums.raw = self.sums.raw.wrapping_add(record.raw);
         segment.offset + record.stored
-    }
-
-    fn send(&self, jobs: &Sender<Job>, segment: Segment, holds: Holds) -> Result<()> {
-        jobs.send(Job { segment, holds }).map_err(|_| Error::failed("verify: a thread ended early"))
     }
 
     fn job(&mut self, segment: Segment, place: &str, jobs: &Sender<Job>, progress: &Progress) -> Result<()> {
@@ -252,7 +252,7 @@ impl<'a> Plan<'a> {
         if segment.record.kind != SegmentKind::Piece && !matches!(holds, Holds::Header(_)) {
             self.large = None;
         }
-        self.send(jobs, segment, holds)
+        send(jobs, segment, holds)
     }
 
     /// The entries that stand in this segment.

@@ -192,19 +192,22 @@ fn push_number(line: &mut String, mut number: u64, digits: usize) {
 fn push_name(line: &mut String, name: &[u8]) {
     match std::str::from_utf8(name) {
         Ok(plain) if name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') => {
-            line.push_str(plain)
+            line.push_str(plain);
         }
         _ => line.push_str(&printable(name)),
     }
 }
 
 fn json<'a>(shown: &Shown<'a>) -> Json<'a> {
-    let text = |bytes: &'a [u8]| match std::str::from_utf8(bytes) {
-        Ok(text) => (Cow::Borrowed(text), None),
-        Err(_) => {
-            let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            (Cow::Owned(printable(bytes)), Some(hex))
+    let text = |bytes: &'a [u8]| {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return (Cow::Borrowed(text), None);
         }
+        let mut hex = String::with_capacity(2 * bytes.len());
+        for byte in bytes {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        (Cow::Owned(printable(bytes)), Some(hex))
     };
     let (name, name_hex) = text(shown.name);
     let (target, target_hex) = match shown.kind {

@@ -1,0 +1,74 @@
+//! `health`: whether backups are being made, for `HEALTHCHECK` and for people.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{Access, access};
+use serde_json::json;
+
+use crate::agenda::Times;
+use crate::cli::JsonArgs;
+use crate::command::output::Output;
+use crate::command::state_folder;
+use crate::config::{Config, Job};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::health::{self, Facts, Health, Status};
+use crate::job;
+use crate::printable::printable_path;
+
+/// Print a verdict on each job; the worst decides between 0 and 1. Nothing is written: a health check does not wake a
+/// disk that sleeps between runs.
+pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit> {
+    let remembered: Vec<_> = config
+        .jobs
+        .iter()
+        .map(|job| {
+            let folder = state_folder(job);
+            (job, folder.load(&job.name), folder.occupied(&job.name))
+        })
+        .collect();
+    let busy = remembered.iter().any(|(_, state, alive)| *alive && state.open.is_some());
+    let judged = remembered.iter().map(|(job, state, alive)| {
+        let problem = problem(job).err().map(|error| error.to_string());
+        let times = Times { schedule: &job.schedule, zone: job.zone, catch_up: job.catch_up };
+        let facts = Facts { times, state, alive: *alive, busy, destination: problem.as_deref() };
+        (job.name.as_str(), health::judge(facts, now))
+    });
+    let judged: Vec<(&str, Health)> = judged.collect();
+    let worst = judged.iter().map(|(_, health)| health.status).max().unwrap_or(Status::Healthy);
+
+    let mut output = Output::new();
+    if args.json {
+        let jobs: Vec<_> =
+            judged.iter().map(|(job, health)| json!({ "job": job, "health": health })).collect();
+        output.json(&json!({ "status": worst, "jobs": jobs }))?;
+    } else {
+        for (job, health) in &judged {
+            let status = format!("{:?}", health.status).to_lowercase();
+            output.line(format_args!("{status}  {job}: {}", health.reason))?;
+        }
+    }
+    output.finish()?;
+    Ok(if judged.iter().all(|(_, health)| health.exit() == Exit::Complete) {
+        Exit::Complete
+    } else {
+        Exit::Failed
+    })
+}
+
+/// What is wrong with the destination, as far as it can be seen without writing.
+fn problem(job: &Job) -> Result<()> {
+    let destination = job::open(job)?;
+    let root = destination.root();
+    let links = fs::metadata(root).map_err(|e| Error::io("look at destination", root, e))?.nlink();
+    // A folder that was removed while it is mounted in a container is still there, without a name or a link.
+    if links == 0 {
+        return Err(Error::failed(format!(
+            "destination {} has been removed: make the folder again, and start the container anew",
+            printable_path(root)
+        )));
+    }
+    access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::io("write to destination", root, e))
+}

@@ -1,0 +1,96 @@
+//! `run`: the daemon, and what it runs.
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+
+use crate::clock::Clock;
+use crate::command::state_folder;
+use crate::config::{Config, Job};
+use crate::daemon::signals::Signals;
+use crate::daemon::{self, Planned, Ran, Runner};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::job::{self, Hands};
+use crate::printable::{counted, printable_path};
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+/// Run the jobs whenever they are due, until a signal stops it. `reload` reads the configuration again.
+pub fn run(
+    config: Config,
+    mut reload: impl FnMut() -> Result<Config>,
+    clock: &'static dyn Clock,
+) -> Result<Exit> {
+    let stop = Stop::default();
+    let signals = Signals::daemon(&stop)?;
+    log::info!("tarkeep {}, {}", env!("CARGO_PKG_VERSION"), counted(config.jobs.len() as u64, "job", "jobs"));
+    let start = |config: Config| (planned(&config), Runs { jobs: config.jobs, clock });
+    say(&config);
+    let (jobs, runs) = start(config);
+    let reload = || {
+        let config = reload()?;
+        say(&config);
+        Ok(start(config))
+    };
+    daemon::run(jobs, runs, reload, &signals, clock)
+}
+
+/// What is configured: a line a job, and at debug level every setting.
+fn say(config: &Config) {
+    for job in &config.jobs {
+        let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
+        log::info!(
+            "job {}: {} to {}, {}, schedule {} in {}",
+            job.name,
+            sources.join(", "),
+            printable_path(&job.destination),
+            job.codec,
+            job.schedule,
+            job.zone
+        );
+        for shown in &job.shown {
+            log::debug!("job {}: {} = {} ({})", job.name, shown.setting.variable, shown.value, shown.origin);
+        }
+    }
+}
+
+fn planned(config: &Config) -> Vec<Planned> {
+    let plan = |job: &Job| Planned {
+        name: job.name.clone(),
+        schedule: job.schedule.clone(),
+        zone: job.zone,
+        catch_up: job.catch_up,
+        on_start: job.on_start,
+        has_archive: has_archive(job),
+        state: state_folder(job).path().to_owned(),
+    };
+    config.jobs.iter().map(plan).collect()
+}
+
+/// Where the destination cannot be read, a first run will fail, and say so at once rather than at night.
+fn has_archive(job: &Job) -> bool {
+    job::open(job)
+        .and_then(|destination| destination.archives(&job.pattern))
+        .is_ok_and(|found| !found.is_empty())
+}
+
+/// The jobs as the daemon runs them.
+struct Runs {
+    jobs: Vec<Job>,
+    clock: &'static dyn Clock,
+}
+
+impl Runner for Runs {
+    fn run(&mut self, name: &str, _due: Option<DateTime<Tz>>, stop: &Stop) -> Ran {
+        let Some(job) = self.jobs.iter().find(|job| job.name == name) else {
+            return Ran::from(Error::failed(format!("there is no job {name:?} any more")));
+        };
+        match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
+            Ok(made) => {
+                job::log(job, &made);
+                Ran { exit: made.report.exit(), archive: made.name, error: None }
+            }
+            Err(error) => Ran::from(error),
+        }
+    }
+}
