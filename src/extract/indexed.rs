@@ -67,6 +67,9 @@ struct Extraction<'a> {
     last: Mutex<Last>,
 }
 
+/// An entry, and where it goes.
+type Placed = (EntryRecord, Vec<u8>);
+
 /// A segment, and what of it is wanted.
 struct Job {
     segment: Segment,
@@ -75,18 +78,11 @@ struct Job {
 
 enum Wanted {
     /// These entries, and where they go.
-    Entries(Vec<(EntryRecord, Vec<u8>)>),
+    Entries(Vec<Placed>),
     /// The headers of a large file that goes there.
     Headers(Vec<u8>),
     /// A part of that file, from this offset on, to no more than its size.
     Piece { place: Vec<u8>, from: u64, size: u64 },
-}
-
-/// The large file whose pieces come.
-struct Large {
-    place: Vec<u8>,
-    at: u64,
-    size: u64,
 }
 
 impl Extraction<'_> {
@@ -102,7 +98,7 @@ impl Extraction<'_> {
     fn folders(&self) -> Result<u64> {
         let mut count = 0;
         let mut made = Vec::new();
-        for entry in self.archive.entries() {
+        for entry in self.choice.entries(self.archive) {
             self.hands.stop.check()?;
             let entry = entry?;
             let Some(place) = self.choice.place(&entry.name) else { continue };
@@ -161,52 +157,71 @@ impl Extraction<'_> {
         })
     }
 
-    /// Bring segments and entries together. `send` says whether anybody still works.
+    /// Find the segments that the wanted entries stand in. `send` says whether anybody still works.
     fn plan(&self, send: &mut dyn FnMut(Job) -> bool) -> Result<()> {
-        let mut entries = self.archive.entries().peekable();
-        let mut large: Option<Large> = None;
-        for segment in self.archive.segments() {
+        let mut here: Option<(Segment, Vec<Placed>)> = None;
+        for entry in self.choice.entries(self.archive) {
             self.hands.stop.check()?;
-            let segment = segment?;
-            let wanted = match segment.record.kind {
-                SegmentKind::Group(_) | SegmentKind::Header => {
-                    large = None;
-                    let mut here = Vec::new();
-                    while let Some(next) = entries.peek() {
-                        if next.as_ref().is_ok_and(|entry| entry.segment > segment.number) {
-                            break;
-                        }
-                        let Some(entry) = entries.next().transpose()? else { break };
-                        if let Some(place) = self.choice.place(&entry.name) {
-                            here.push((entry, place));
-                        }
-                    }
-                    match here.first() {
-                        None => continue,
-                        Some((entry, place)) if segment.record.kind == SegmentKind::Header => {
-                            self.begin_large(entry, place)?;
-                            if entry.sparse.is_none() {
-                                large = Some(Large { place: place.clone(), at: 0, size: entry.size });
-                            }
-                            Wanted::Headers(place.clone())
-                        }
-                        Some(_) => Wanted::Entries(here),
-                    }
+            let entry = entry?;
+            let Some(place) = self.choice.place(&entry.name) else { continue };
+            match &mut here {
+                Some((segment, entries)) if segment.number == entry.segment => {
+                    entries.push((entry, place));
+                    continue;
                 }
-                SegmentKind::Piece => {
-                    let Some(large) = &mut large else { continue };
-                    let from = large.at;
-                    large.at += segment.record.raw;
-                    Wanted::Piece { place: large.place.clone(), from, size: large.size }
-                }
-                SegmentKind::End | SegmentKind::Padding => continue,
-            };
-            if !send(Job { segment, wanted }) {
-                // A worker has failed, and says why.
+                _ => {}
+            }
+            if let Some((segment, entries)) = here.take()
+                && !send(Job { segment, wanted: Wanted::Entries(entries) })
+            {
                 return Ok(());
             }
+            let segment = self.archive.segment(entry.segment)?;
+            if segment.record.kind == SegmentKind::Header {
+                if !self.large(&entry, &place, segment, send)? {
+                    return Ok(());
+                }
+            } else {
+                here = Some((segment, vec![(entry, place)]));
+            }
+        }
+        if let Some((segment, entries)) = here {
+            send(Job { segment, wanted: Wanted::Entries(entries) });
         }
         Ok(())
+    }
+
+    /// A large file: its headers, and its pieces, which follow them.
+    fn large(
+        &self,
+        entry: &EntryRecord,
+        place: &[u8],
+        segment: Segment,
+        send: &mut dyn FnMut(Job) -> bool,
+    ) -> Result<bool> {
+        self.begin_large(entry, place)?;
+        if !send(Job { segment, wanted: Wanted::Headers(place.to_vec()) }) {
+            return Ok(false);
+        }
+        let (mut from, mut number) = (0, entry.segment);
+        while entry.sparse.is_none() && from < entry.size {
+            self.hands.stop.check()?;
+            number += 1;
+            let segment = self.archive.segment(number)?;
+            if segment.record.kind != SegmentKind::Piece || segment.record.raw == 0 {
+                return Err(Error::damaged(format!(
+                    "archive {}: the body of {} ends after {from} bytes",
+                    printable_path(self.archive.path()),
+                    printable(&entry.name)
+                )));
+            }
+            let wanted = Wanted::Piece { place: place.to_vec(), from, size: entry.size };
+            from += segment.record.raw;
+            if !send(Job { segment, wanted }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Make a large file in its full length. One that is stored sparse is written here, from its beginning to its end.
@@ -274,11 +289,26 @@ impl Extraction<'_> {
 
     /// The file that a link leads to, extracted in the link's place.
     fn stand_in(&self, place: &[u8], target: &[u8], extracted: &mut Extracted) -> Result<()> {
-        let choice = |name: &[u8]| (name == target).then(|| place.to_vec());
-        let alone = extract(self.archive, self.root, &choice, self.hands)?;
+        let alone = extract(self.archive, self.root, &Alone { name: target, place }, self.hands)?;
         extracted.entries += alone.entries;
         extracted.bytes += alone.bytes;
         Ok(())
+    }
+}
+
+/// One entry, and where it goes.
+struct Alone<'a> {
+    name: &'a [u8],
+    place: &'a [u8],
+}
+
+impl Choice for Alone<'_> {
+    fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
+        (name == self.name).then(|| self.place.to_vec())
+    }
+
+    fn entries<'a>(&'a self, archive: &'a Archive) -> Box<dyn Iterator<Item = Result<EntryRecord>> + 'a> {
+        Box::new(archive.find(self.name).transpose().into_iter())
     }
 }
 

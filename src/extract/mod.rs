@@ -11,19 +11,21 @@ pub use indexed::extract;
 pub use metadata::{Fidelity, Unapplied};
 pub use root::{Root, split};
 
+use crate::archive::index::EntryRecord;
+use crate::archive::reader::Archive;
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
 
-/// Which entries are wanted, and where each goes: the relative name below the root, empty for the root itself. An entry
-/// for which it says `None` is left in the archive.
+/// Which entries are wanted, and where each goes.
 pub trait Choice: Sync {
-    /// Where the entry of this name goes.
+    /// Where the entry of this name goes: the relative name below the root, empty for the root itself. An entry for which
+    /// it says `None` is left in the archive.
     fn place(&self, name: &[u8]) -> Option<Vec<u8>>;
-}
 
-impl<F: Fn(&[u8]) -> Option<Vec<u8>> + Sync> Choice for F {
-    fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self(name)
+    /// Entries among which all are that are wanted, in the order of the archive.
+    fn entries<'a>(&'a self, archive: &'a Archive) -> Box<dyn Iterator<Item = Result<EntryRecord>> + 'a> {
+        Box::new(archive.entries())
     }
 }
 
@@ -49,4 +51,13 @@ pub struct Extracted {
     pub bytes: u64,
     /// What could not be put on them.
     pub unapplied: Unapplied,
+}
+
+impl Extracted {
+    /// Add what another part made.
+    pub fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.unapplied.add(other.unapplied);
+    }
 }

@@ -4,7 +4,9 @@
 //! that was interrupted is finished by the next one; one that was interrupted before is undone.
 
 mod journal;
+mod selection;
 mod staging;
 mod swap;
 
+pub use selection::{Amount, Selection};
 pub use staging::{Recovered, Staging, recover};

@@ -123,12 +123,14 @@ impl Staging {
 
     fn finish(&self, journal: &Journal) -> Result<()> {
         let new = self.new_tree();
+        // First, as taking a name out of a folder changes the time that the folder is given with its content.
+        swap::remove(&self.home, &journal.delete)?;
+        failpoint("restore-deleted");
         match &journal.becomes {
             Some(name) => swap::become_folder(&new, &self.home, name)?,
             None => swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.kept)?,
         }
         failpoint("restore-swapped");
-        swap::remove(&self.home, &journal.delete)?;
         self.sync()?;
         self.remove()
     }
