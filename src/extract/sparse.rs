@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn maps_are_read_and_lies_refused() {
         assert_eq!(read_map(&mut &block("2\n0\n5\n10\n0\n")[..], 10).unwrap(), [(0, 5), (10, 0)]);
-        let long = format!("200\n{}", (0..200).map(|n| format!("{}\n1\n", n * 2)).collect::<String>());
+        let pairs: Vec<String> = (0..200).map(|n| format!("{}\n1\n", n * 2)).collect();
+        let long = format!("200\n{}", pairs.concat());
         assert_eq!(read_map(&mut &block(&long)[..], 400).unwrap().len(), 200);
         for lie in ["1\n5\n6\n", "2\n5\n1\n0\n1\n", "x\n", "\n", "1\n99999999999999999999\n0\n", "9\n0\n1\n"]
         {

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
 use serde::{Deserialize, Serialize};
 
+use super::swap::Merged;
+
 /// The journal's name in the folder of a restore.
 const JOURNAL: &str = "journal";
 /// Its name while it is written.
@@ -31,11 +33,18 @@ pub struct Journal {
     pub becomes: Option<Vec<u8>>,
     /// What is in the old and not in the new, and is to go: relative names, as bytes, what is in a folder before it.
     pub delete: Vec<Vec<u8>>,
+    /// Folders that are in both.
+    pub merged: Vec<Merged>,
     /// Folders whose owner, mode and times stay as they are; the empty name is the target itself.
     pub kept: Vec<Vec<u8>>,
 }
 
 impl Journal {
+    /// Of a restore that begins.
+    pub fn extracting(becomes: Option<Vec<u8>>) -> Self {
+        Self { phase: Phase::Extracting, becomes, delete: Vec::new(), merged: Vec::new(), kept: Vec::new() }
+    }
+
     /// Write it, so that after a power failure it is there whole or not at all.
     pub fn write(&self, folder: &OwnedFd) -> std::io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -74,7 +74,7 @@ impl Staging {
         let new = staging.new_tree();
         DirBuilder::new().mode(mode).create(&new).map_err(|e| Error::io("make folder", &new, e))?;
         make(&folder.join(OLD))?;
-        staging.note(&Journal { phase: Phase::Extracting, becomes, delete: Vec::new(), kept: Vec::new() })?;
+        staging.note(&Journal::extracting(becomes))?;
         Ok(staging)
     }
 
@@ -110,11 +110,9 @@ impl Staging {
             (Some(below), None) => swap::extra(&new, &self.home, below)?,
             _ => Vec::new(),
         };
-        if self.becomes.is_none() {
-            swap::check(&new, &self.home)?;
-        }
+        let merged = if self.becomes.is_none() { swap::check(&new, &self.home)? } else { Vec::new() };
         self.sync()?;
-        let journal = Journal { phase: Phase::Swapping, becomes: self.becomes.clone(), delete, kept };
+        let journal = Journal { phase: Phase::Swapping, becomes: self.becomes.clone(), delete, merged, kept };
         self.note(&journal)?;
         self.undo = false;
         failpoint("restore-noted");
@@ -128,11 +126,14 @@ impl Staging {
         failpoint("restore-deleted");
         match &journal.becomes {
             Some(name) => swap::become_folder(&new, &self.home, name)?,
-            None => swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.kept)?,
+            None => swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged, &journal.kept)?,
         }
         failpoint("restore-swapped");
         self.sync()?;
-        self.remove()
+        self.remove()?;
+        // Our own folder stood in the target, and its going changed the target's time again.
+        let own = journal.merged.iter().find(|(name, _)| name.is_empty() && !journal.kept.contains(name));
+        own.map_or(Ok(()), |(_, time)| swap::set_time(&self.home, *time))
     }
 
     fn sync(&self) -> Result<()> {

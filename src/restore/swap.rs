@@ -1,6 +1,6 @@
 //! The new in the place of the old, name by name, in a way that can be done again from any point on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,6 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::entry::Timestamp;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
@@ -58,17 +59,30 @@ fn shown(path: &Path, name: &CStr) -> std::path::PathBuf {
     path.join(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// Whether everything new can get to its place by renaming.
+/// A folder that is in the new tree and in the target, and the time that it has in the new one: taking out what is in it
+/// changes that.
+pub type Merged = (Vec<u8>, Timestamp);
+
+/// Whether everything new can get to its place by renaming. The folders that have to be merged.
 ///
 /// # Errors
 /// If another file system is mounted at a folder that gets something new.
-pub fn check(new: &Path, target: &Path) -> Result<()> {
+pub fn check(new: &Path, target: &Path) -> Result<Vec<Merged>> {
     let (from, to) = (open(new)?, open(target)?);
     let device = fstat(&from).map_err(|e| Error::io("look at", new, e))?.st_dev;
-    check_in(&from, &to, target, device)
+    let mut merged = Vec::new();
+    check_in(&from, &to, target, &[], device, &mut merged)?;
+    Ok(merged)
 }
 
-fn check_in(from: &OwnedFd, to: &OwnedFd, path: &Path, device: u64) -> Result<()> {
+fn check_in(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    path: &Path,
+    name: &[u8],
+    device: u64,
+    merged: &mut Vec<Merged>,
+) -> Result<()> {
     let failed = |e| Error::io("look at", path, e);
     if fstat(to).map_err(failed)?.st_dev != device {
         return Err(Error::failed(format!(
@@ -76,16 +90,22 @@ fn check_in(from: &OwnedFd, to: &OwnedFd, path: &Path, device: u64) -> Result<()
             printable_path(path)
         )));
     }
-    for name in names(from).map_err(failed)? {
-        let (ours, theirs) = (look(from, &name).map_err(failed)?, look(to, &name).map_err(failed)?);
+    let stat = fstat(from).map_err(failed)?;
+    merged.push((name.to_vec(), Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }));
+    for last in names(from).map_err(failed)? {
+        let (ours, theirs) = (look(from, &last).map_err(failed)?, look(to, &last).map_err(failed)?);
         if ours.as_ref().is_some_and(is_folder) && theirs.as_ref().is_some_and(is_folder) {
-            let below = shown(path, &name);
-            let from = open_in(from, &name).map_err(|e| Error::io("open folder", &below, e))?;
-            let to = open_in(to, &name).map_err(|e| Error::io("open folder", &below, e))?;
-            check_in(&from, &to, &below, device)?;
+            let below = shown(path, &last);
+            let from = open_in(from, &last).map_err(|e| Error::io("open folder", &below, e))?;
+            let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
+            check_in(&from, &to, &below, &joined(name, &last), device, merged)?;
         }
     }
     Ok(())
+}
+
+fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
+    if folder.is_empty() { last.to_bytes().to_vec() } else { [folder, b"/", last.to_bytes()].concat() }
 }
 
 /// What the target has and the new tree has not, what is in a folder before the folder. With names in `below`, only what
@@ -113,11 +133,7 @@ fn extra_in(
         None => BTreeSet::new(),
     };
     for name in names(target).map_err(failed)? {
-        let place = if prefix.is_empty() {
-            name.to_bytes().to_vec()
-        } else {
-            [prefix, b"/", name.to_bytes()].concat()
-        };
+        let place = joined(prefix, &name);
         if prefix.is_empty() && name.to_bytes() == FOUND {
             continue;
         }
@@ -200,8 +216,11 @@ pub fn become_folder(new: &Path, home: &Path, name: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// If something cannot be moved.
-pub fn merge(new: &Path, target: &Path, old: &Path, kept: &[Vec<u8>]) -> Result<()> {
-    let merge = Merge { target, old: open(old)?, kept: kept.iter().map(Vec::as_slice).collect() };
+pub fn merge(new: &Path, target: &Path, old: &Path, merged: &[Merged], kept: &[Vec<u8>]) -> Result<()> {
+    let kept: BTreeSet<_> = kept.iter().collect();
+    let merged = merged.iter().filter(|(name, _)| !kept.contains(name));
+    let times = merged.map(|(name, time)| (name.as_slice(), *time)).collect();
+    let merge = Merge { target, old: open(old)?, times };
     merge.folder(&open(new)?, &open(target)?, &[], &mut 0)
 }
 
@@ -209,7 +228,8 @@ struct Merge<'a> {
     target: &'a Path,
     /// Where what makes room goes.
     old: OwnedFd,
-    kept: BTreeSet<&'a [u8]>,
+    /// Of the folders that get the metadata of the new tree, the time that they had there.
+    times: BTreeMap<&'a [u8], Timestamp>,
 }
 
 impl Merge<'_> {
@@ -225,12 +245,7 @@ impl Merge<'_> {
                 (Some(ours), Some(theirs)) if is_folder(ours) && is_folder(theirs) => {
                     let from_below = open_in(from, &last).map_err(|e| failed("open folder", e))?;
                     let to_below = open_in(to, &last).map_err(|e| failed("open folder", e))?;
-                    let below = if name.is_empty() {
-                        last.to_bytes().to_vec()
-                    } else {
-                        [name, b"/", last.to_bytes()].concat()
-                    };
-                    self.folder(&from_below, &to_below, &below, count)?;
+                    self.folder(&from_below, &to_below, &joined(name, &last), count)?;
                     unlinkat(from, &last, AtFlags::REMOVEDIR)
                         .map_err(|e| failed("remove the emptied copy of", e))?;
                     continue;
@@ -242,11 +257,9 @@ impl Merge<'_> {
             }
             renameat(from, &last, to, &last).map_err(|e| failed("put in its place", e))?;
         }
-        if self.kept.contains(name) {
-            return Ok(());
-        }
+        let Some(time) = self.times.get(name) else { return Ok(()) };
         // After its content, which changed its time.
-        copy_metadata(from, to).map_err(|e| Error::io("set the metadata of", &path, e))
+        copy_metadata(from, to, *time).map_err(|e| Error::io("set the metadata of", &path, e))
     }
 
     fn make_room(&self, to: &OwnedFd, last: &CStr, count: &mut u64) -> Result<(), Errno> {
@@ -261,8 +274,8 @@ impl Merge<'_> {
     }
 }
 
-/// Owner, mode, attributes and time of one open folder for another.
-fn copy_metadata(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+/// Owner, mode and attributes of one open folder for another, and this time.
+fn copy_metadata(from: &OwnedFd, to: &OwnedFd, time: Timestamp) -> Result<(), Errno> {
     let stat = fstat(from)?;
     let now = fstat(to)?;
     if (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid) {
@@ -281,11 +294,20 @@ fn copy_metadata(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
         let length = fgetxattr(from, name, &mut value[..])?;
         fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
     }
-    futimens(
-        to,
-        &Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as i64 },
-        },
-    )
+    futimens(to, &times(time))
+}
+
+/// The time of a folder.
+///
+/// # Errors
+/// If it cannot be set.
+pub fn set_time(folder: &Path, time: Timestamp) -> Result<()> {
+    futimens(open(folder)?, &times(time)).map_err(|e| Error::io("set the time of", folder, e))
+}
+
+fn times(time: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanos) },
+    }
 }
