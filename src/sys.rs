@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statat, statx};
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, access, statat, statx};
 
 use crate::error::{Error, Result};
 
@@ -21,6 +21,19 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
     let here = statat(CWD, path, AtFlags::empty()).map_err(failed)?;
     let above = statat(CWD, path.join(".."), AtFlags::empty()).map_err(failed)?;
     Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
+}
+
+/// Whether this process may do what only root may.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether something can be made in this folder: not on a read-only mount, and not against its permissions.
+///
+/// # Errors
+/// If it cannot, with the reason.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::io("write to", folder, e))
 }
 
 /// Let others go first, from 0 (not at all) to 19: for the calling thread and the threads it starts from now on.

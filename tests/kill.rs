@@ -78,7 +78,8 @@ fn a_kill_at_any_system_call_that_changes_something_is_made_good_by_the_next_run
 /// Where in a run the kill falls is chance. What must be true after it is not.
 #[test]
 fn five_hundred_kills_at_random_moments_are_each_made_good_by_the_next_run() {
-    const KILLS: u32 = 500;
+    // Some runs are faster than their kill.
+    const KILLS: u32 = 520;
     const THREADS: u32 = 2;
     // So that archives are few enough to be all looked at after every kill.
     const KILLS_PER_DESTINATION: u32 = 10;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +19,8 @@ pub fn source() -> tempfile::TempDir {
     let mut noise = vec![0; 150_000];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     for (number, part) in noise.chunks(5000).enumerate() {
-        let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        part.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
         fs::write(folder.path().join(format!("small {number}")), hex).unwrap();
     }
     fs::create_dir(folder.path().join("folder")).unwrap();

@@ -86,10 +86,19 @@ pub fn writer(before: &[&str], root: &Path, bytes: usize) -> Command {
     command
 }
 
+/// Whether a writer can be stopped at a step.
+pub fn can_stop() -> bool {
+    if !cfg!(debug_assertions) {
+        crate::common::skip("a debug build, which can be told where to stop");
+    }
+    cfg!(debug_assertions)
+}
+
 /// A writer that has stopped at a step, or has ended without coming by.
 pub struct Stopped(Option<Child>);
 
 impl Stopped {
+    /// Not in a release build, which knows no steps to stop at; a test asks [`can_stop`] first.
     pub fn at(step: &str, root: &Path) -> Self {
         let child =
             writer(&[], root, BYTES).env("TARKEEP_FAILPOINT", format!("{step}:stop")).spawn().unwrap();
