@@ -1,6 +1,6 @@
 //! The daemon: sleeps until a job is due, runs it, and sleeps again. It does not know what a run does.
 //!
-//! One thread waits, at one place ([`alarm`]); a run has a thread of its own for as long as it lasts, so that signals
+//! One thread waits, at one place (`alarm`); a run has a thread of its own for as long as it lasts, so that signals
 //! are heard, and due times seen, meanwhile. Runs come one after the other.
 
 mod alarm;
