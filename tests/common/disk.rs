@@ -47,11 +47,17 @@ impl Disk {
         &self.mount_point
     }
 
-    /// Unmount it and mount it again, as after a power failure.
+    /// Unmount it and mount what is on the disk, as after a power failure.
     pub fn remount(&mut self) {
         // Another test's child, between fork and exec, may have something open there for a moment.
         assert!(soon(|| run("umount", &[text(self.path())])), "umount {}", self.path().display());
         self.mounted = false;
+        // A mount namespace that another test made meanwhile has a copy of the mount. It keeps this file system alive,
+        // and mounting the same device would give the same one, cut off as it is (seen: an I/O error on every read).
+        let image = self.image.as_mut().expect("only a disk in a file can be mounted again");
+        let after = image.with_extension("after");
+        std::fs::copy(&image, &after).unwrap();
+        *image = after;
         assert!(soon(|| self.mount()), "mount {} again", self.path().display());
         self.mounted = true;
     }
