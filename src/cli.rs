@@ -65,6 +65,8 @@ pub enum Command {
     List(ListArgs),
     /// Read archives back and check everything in them
     Verify(VerifyArgs),
+    /// Bring an archive's files back
+    Restore(RestoreArgs),
     /// Show when runs are due
     Next(NextArgs),
     /// Check that sources, destinations and schedules are as they should be
@@ -196,6 +198,66 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// `restore`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, or latest. A PATH is a name \
+in it, data/photos, with all below it, or a glob.
+
+Everything is written beside what is there, and swapped in when it is complete. A restore that is interrupted is \
+finished or undone by the next one.
+
+Examples:
+  tarkeep restore latest                          back to where it came from, if that is empty
+  tarkeep restore latest --force --delete --yes   exactly as it was
+  tarkeep restore latest --to here                into a folder
+  tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive")]
+pub struct RestoreArgs {
+    /// Archive to restore from
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: OsString,
+
+    /// Only these entries and what is below them
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+
+    /// Restore into this folder [default: back to the sources]
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
+
+    /// The job whose archives and sources are meant
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// Put files in the place of those that are there
+    #[arg(long)]
+    pub force: bool,
+
+    /// With --force: remove what the archive does not have
+    #[arg(long, requires = "force")]
+    pub delete: bool,
+
+    /// Do not read the archive through before anything is touched
+    #[arg(long)]
+    pub no_verify: bool,
+
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+
+    /// How many threads work, 1 to 256 [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<OsString>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `next`
 #[derive(Debug, Args)]
 pub struct NextArgs {
@@ -283,7 +345,8 @@ impl Cli {
                 typed.jobs.clone_from(&args.jobs);
             }
             Command::List(ListArgs { job, .. }) => typed.jobs.extend(job.clone()),
-            Command::Verify(VerifyArgs { job, threads, .. }) => {
+            Command::Verify(VerifyArgs { job, threads, .. })
+            | Command::Restore(RestoreArgs { job, threads, .. }) => {
                 one(&set::THREADS, "--threads", threads);
                 typed.jobs.extend(job.clone());
             }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// One thing found in a source, in the order in which names stand in the archive.
 #[derive(Debug)]
 pub enum Found {
@@ -81,7 +83,7 @@ impl Kind {
 }
 
 /// Seconds since 1970, before it too, and nanoseconds after that second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Timestamp {
     /// Whole seconds, rounded down.
     pub seconds: i64,

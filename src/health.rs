@@ -101,7 +101,7 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
     let Some(next) = next else {
         return (Status::Healthy, "the daemon is running; the schedule is off".into());
     };
-    let running = state.open.as_ref().filter(|open| !open.given_up());
+    let running = state.running();
     if let Some(missed) = state.next.filter(|at| now > *at + SLACK && !busy && running.is_none()) {
         return (Status::Failed, format!("the daemon is stuck: nothing began at {}", when(missed)));
     }

@@ -85,6 +85,11 @@ pub struct LastRun {
 }
 
 impl State {
+    /// The run that is on, or was when the process died.
+    pub fn running(&self) -> Option<&Open> {
+        self.open.as_ref().filter(|open| !open.given_up())
+    }
+
     /// Note the end of a run: in `last`, and in `verified` and `complete` as far as it got.
     pub fn note(&mut self, run: LastRun, exit: Exit) {
         if matches!(exit, Exit::Complete | Exit::Incomplete | Exit::LaterStep) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statat, statx};
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, access, statat, statx};
 
 use crate::error::{Error, Result};
 
@@ -23,6 +23,19 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
     Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
 }
 
+/// Whether this process may do what only root may.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether something can be made in this folder: not on a read-only mount, and not against its permissions.
+///
+/// # Errors
+/// If it cannot, with the reason.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::io("write to", folder, e))
+}
+
 /// Let others go first, from 0 (not at all) to 19: for the calling thread and the threads it starts from now on.
 ///
 /// I/O goes the same way: a thread without a priority of its own for it has `(nice + 20) / 5` (ioprio_set(2)). A process
@@ -30,7 +43,8 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
 pub fn be_nice(level: u8) {
     use rustix::process::{getpriority_process, setpriority_process};
     let level = i32::from(level.min(19));
-    if getpriority_process(None).is_ok_and(|now| now < level)
+    if level > 0
+        && getpriority_process(None).is_ok_and(|now| now < level)
         && let Err(e) = setpriority_process(None, level)
     {
         log::debug!("set priority to nice {level}: {e}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tarkeep::archive::codec::Codec;
 use tarkeep::cli::Cli;
 use tarkeep::config::{self, Config, Environment, OnMiss, OnStart, Origin, Typed};
@@ -265,6 +266,31 @@ fn several_jobs_stand_in_the_file() {
     assert_eq!(refused, "\"foto\": no such job; did you mean photos?; the jobs are: db, photos");
 }
 
+#[test]
+fn one_destination_by_two_names_is_one_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("backup"), folder.path().join("link"));
+    std::fs::create_dir(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for (other, name, good) in [
+        (link.clone(), "%Y-%m-%d/%H-%M-%S", false),
+        (path.join("../backup/."), "%Y-%m-%d/%H-%M-%S", false),
+        (link, "b/%Y-%m-%d", true),
+        (path.join("b"), "%Y-%m-%d/%H-%M-%S", true),
+    ] {
+        let file = format!(
+            "[[job]]\nname = \"a\"\ndestination = {path:?}\n[[job]]\nname = \"b\"\ndestination = {other:?}\n\
+             archive-name = {name:?}\n"
+        );
+        if good {
+            load(&file, &["info"], []).unwrap();
+        } else {
+            let refused = refusal(&file, &["info"], []);
+            assert!(refused.contains("\"a\" and \"b\" have the same destination"), "{refused}");
+        }
+    }
+}
+
 /// Every mistake in a variable, and what the message must say.
 #[test]
 fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
@@ -492,4 +518,46 @@ fn a_file_that_was_named_must_be_there() {
     let error = config::load(&typed, &Environment::default()).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.to_string().starts_with("read configuration file /: "), "{error}");
+}
+
+#[test]
+fn the_documentation_has_every_setting_as_it_is() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `TARKEEP_")).collect();
+    let expected = config::SETTINGS.map(|setting| {
+        let second = setting.second.map_or(String::new(), |second| format!(" or `{second}`"));
+        let default =
+            if setting.default.is_empty() { "–".into() } else { format!("`{}`", setting.default) };
+        format!("| `{}`{second} | `{}` | {default} | ", setting.variable, setting.key)
+    });
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(&expected) {
+        assert!(row.starts_with(expected), "{row}\n{expected}");
+    }
+    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(load(example, &["info"], []).unwrap().jobs.len(), 2);
+}
+
+proptest! {
+    /// Whatever stands in the file or in a variable, there is a configuration or a usage error on one line.
+    #[test]
+    fn nothing_that_is_written_makes_it_panic(
+        text in "\\PC{0,40}",
+        index in 0..config::SETTINGS.len(),
+        spread in "[a-z\\[\\]=\"',.0-9:\n -]{0,80}",
+    ) {
+        let setting = config::SETTINGS[index];
+        let quoted = format!("{} = {text:?}\n", setting.key);
+        for (file, variables) in [
+            (quoted.as_str(), [("TARKEEP_LOG", "info")]),
+            (spread.as_str(), [("TARKEEP_LOG", "info")]),
+            ("", [(setting.variable, text.as_str())]),
+        ] {
+            if let Err(error) = load(file, &["info"], variables) {
+                prop_assert_eq!(error.exit(), Exit::Usage);
+                prop_assert_eq!(error.to_string().lines().count(), 1, "{}", error);
+            }
+        }
+    }
 }

@@ -34,7 +34,8 @@ fn a_deployment_archives_at_its_start_and_every_minute() {
     assert_owned_by_the_user(&first);
     assert_holds(&first, &deployment.path("dbdata"));
 
-    wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+    deployment
+        .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
 
     // By the name that the binary has for it, to standard output.
     let stream = deployment.path("stream.tar.gz");
@@ -52,7 +53,9 @@ fn a_deployment_archives_at_its_start_and_every_minute() {
         assert_holds(&archive, &deployment.path("dbdata"));
     }
     // As the engine sees it, from the HEALTHCHECK of the image.
-    wait_for("the engine to call it healthy", || deployment.inspect("{{.State.Health.Status}}") == "healthy");
+    deployment.wait_for("the engine to call it healthy", || {
+        deployment.inspect("{{.State.Health.Status}}") == "healthy"
+    });
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn a_stop_during_a_run_is_in_time_and_leaves_nothing_half_done() {
         fs::write(deployment.path("dbdata").join(format!("digits-{number}")), &block).unwrap();
     }
     deployment.compose(&["up", "-d", "--no-build"]);
-    wait_for("a run to be writing", || {
+    deployment.wait_for("a run to be writing", || {
         files_below(&deployment.path("backup")).iter().any(|file| {
             !file.starts_with(deployment.path("backup/.tarkeep"))
                 && file.metadata().is_ok_and(|file| file.len() > 0)
@@ -106,7 +109,8 @@ fn a_run_missed_while_stopped_is_made_up_for_at_the_next_start() {
         deployment.fill();
         deployment.compose(&["up", "-d", "--no-build"]);
         deployment.wait_for_archives(1);
-        wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+        deployment
+            .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
         deployment.compose(&["stop", "backup"]);
         if Utc::now() + Duration::from_secs(1) > due {
             continue; // A slow machine: the run may not have been missed. With new folders, once more.
@@ -130,12 +134,15 @@ fn health_goes_bad_when_the_destination_is_taken_away() {
     deployment.fill();
     deployment.compose(&["up", "-d", "--no-build"]);
     deployment.wait_for_archives(1);
-    wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
+    deployment
+        .wait_for("health to be good", || deployment.exec(&["/bin/tarkeep", "health"]).status.success());
 
     // What the container has mounted is now a folder without a name, in which nothing can be made.
     fs::remove_dir_all(deployment.path("backup")).unwrap();
-    wait_for("health to be bad", || deployment.exec(&["/bin/tarkeep", "health"]).status.code() == Some(1));
-    wait_for("the engine to call it unhealthy", || {
+    deployment.wait_for("health to be bad", || {
+        deployment.exec(&["/bin/tarkeep", "health"]).status.code() == Some(1)
+    });
+    deployment.wait_for("the engine to call it unhealthy", || {
         deployment.inspect("{{.State.Health.Status}}") == "unhealthy"
     });
     assert_eq!(deployment.inspect("{{.State.Running}}"), "true", "a failed run does not end the daemon");
@@ -321,8 +328,17 @@ impl Deployment {
         archives
     }
 
+    fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+            assert_eq!(self.inspect("{{.RestartCount}}"), "0", "it ended by itself, before {what}");
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     fn wait_for_archives(&self, count: usize) -> Vec<PathBuf> {
-        wait_for(&format!("{count} archives"), || self.archives().len() >= count);
+        self.wait_for(&format!("{count} archives"), || self.archives().len() >= count);
         self.archives()
     }
 }
@@ -467,14 +483,6 @@ fn sh(command: &str) -> String {
         Command::new("bash").args(["-o", "pipefail", "-c", command]).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// By the wall clock, which is what schedules go by.

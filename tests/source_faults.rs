@@ -3,12 +3,12 @@
 mod common;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -395,4 +395,129 @@ fn lease(file: &fs::File, kind: libc::c_int) -> std::io::Result<()> {
 fn held(file: &fs::File) -> libc::c_int {
     // SAFETY: takes no argument.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) }
+}
+
+/// `tarkeep backup` of this folder with these arguments and settings.
+fn backup(source: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
+    command
+        .env_clear()
+        .envs(settings.iter().copied())
+        .arg("backup")
+        .arg("--source")
+        .arg(source)
+        .args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Archive this folder into a pipe, and make the change when its large file has been read in part: the pipe holds no
+/// more, and neither does the program. The exit code, what was said, and what `tar` lists.
+fn changed_on_the_way(settings: &[(&str, &str)], change: fn(&Path)) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
+    fs::write(&file, vec![b'x'; LARGE]).unwrap();
+    fs::write(folder.path().join("next"), "next").unwrap();
+    age(&file);
+    let mut run = backup(folder.path(), &["--codec", "none", "--threads", "1", "-o", "-"], settings)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = run.stdout.take().unwrap();
+    let mut stderr = run.stderr.take().unwrap();
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).unwrap();
+        text
+    });
+    let mut archive = vec![0; 100_000];
+    stdout.read_exact(&mut archive).unwrap();
+    change(&file);
+    stdout.read_to_end(&mut archive).unwrap();
+    let code = run.wait().unwrap().code();
+    let stored = folder.path().join("archive.tar");
+    fs::write(&stored, &archive).unwrap();
+    let listed = Command::new("tar").arg("tvf").arg(&stored).output().unwrap();
+    (code, said.join().unwrap(), String::from_utf8_lossy(&listed.stdout).into_owned())
+}
+
+/// Far more than the pipe and the program hold at a time.
+const LARGE: usize = 24 << 20;
+
+#[test]
+fn a_file_that_changes_during_a_run_is_archived_as_long_as_its_header_says() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("grown", |path| fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap()),
+        ("cut", |path| {
+            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(LARGE as u64 / 2).unwrap();
+        }),
+        ("rewritten", |path| fs::write(path, vec![b'y'; LARGE]).unwrap()),
+    ];
+    for (name, change) in changes {
+        let (code, said, listed) = changed_on_the_way(&[], change);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        assert!(said.contains("large") && said.contains("while it was read"), "{name}: {said}");
+        assert!(listed.contains(&format!(" {LARGE} ")) && listed.contains("/next"), "{name}: {listed}");
+    }
+    let (code, said, _) = changed_on_the_way(&[("TARKEEP_ON_CHANGED", "fail")], changes[0].1);
+    assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
+fn a_run_that_could_not_read_something_is_incomplete() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, kept) = (folder.path().join("root"), folder.path().join("kept"));
+    fs::create_dir(&root).unwrap();
+    fs::create_dir(&kept).unwrap();
+    let bad = root.join("bad");
+    fs::write(&bad, "").unwrap();
+    fs::write(root.join("good"), "good").unwrap();
+    // Root may read everything, but not what has no pages.
+    let root_user = rustix::process::geteuid().is_root();
+    if root_user {
+        let mem = format!("/proc/{}/mem", std::process::id());
+        let mounted = Command::new("mount").args(["--bind", &mem]).arg(&bad).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            return skip("the right to mount");
+        }
+    } else {
+        fs::set_permissions(&bad, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let kept = kept.to_str().unwrap();
+    let warned = backup(&root, &["--destination", kept], &[]).output().unwrap();
+    let failed = backup(&root, &["--destination", kept], &[("TARKEEP_ON_SKIPPED", "fail")]).output().unwrap();
+    if root_user {
+        assert!(Command::new("umount").arg(&bad).status().unwrap().success());
+    }
+    let said = String::from_utf8_lossy(&warned.stderr);
+    assert_eq!(warned.status.code(), Some(3), "{said}");
+    assert!(said.contains("/bad: "), "{said}");
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    let archives = Command::new("find").args([kept, "-name", "*.tar.gz"]).output().unwrap();
+    assert_eq!(archives.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn an_archive_written_into_its_source_does_not_hold_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a"), "a").unwrap();
+    let file = folder.path().join("file.tar.gz");
+    let run = backup(folder.path(), &["-o", file.to_str().unwrap()], &[]).output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+    let piped = folder.path().join("piped.tar.gz");
+    let run = backup(folder.path(), &["--exclude", "file.tar.gz", "-o", "-"], &[])
+        .stdout(fs::File::create(&piped).unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(run.code(), Some(0));
+    for archive in [file, piped] {
+        let listed = Command::new("tar").arg("tf").arg(&archive).output().unwrap();
+        let names = String::from_utf8(listed.stdout).unwrap();
+        let names: Vec<_> =
+            names.lines().map(|name| name.rsplit('/').find(|part| !part.is_empty()).unwrap()).collect();
+        assert_eq!(names[1..], ["a"], "{}", archive.display());
+    }
 }

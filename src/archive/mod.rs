@@ -1,6 +1,6 @@
 //! The archive: a plain tar stream, cut into segments, compressed on all cores, with an index behind it.
 
-mod acl;
+pub(crate) mod acl;
 mod blocks;
 mod body;
 pub mod codec;

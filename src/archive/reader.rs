@@ -383,7 +383,7 @@ impl Archive {
         let segment = self.segment(number)?;
         let mut decoder = Decoder::new();
         match decoder.read(&self.file, &segment) {
-            Ok(_) => Ok(decoder.into_raw()),
+            Ok(raw) => Ok(raw.to_vec()),
             Err(Fault::Read(e)) => Err(Error::io("read archive", &self.path, e)),
             Err(fault) => {
                 Err(self.damaged(format_args!("segment {number} (offset {}): {fault}", segment.offset)))

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 pub use gzip::{Format, Gunzip, Trailing};
-pub use header::Member;
+pub use header::{Attributes, Member};
 use header::{Block, Extended, Type};
 pub use input::Input;
 

@@ -1,6 +1,6 @@
 //! `backup`: one run now.
 
-mod bar;
+pub(super) mod bar;
 
 use std::fmt::Write as _;
 use std::fs::File;

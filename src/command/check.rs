@@ -86,7 +86,7 @@ fn remedy(error: &Error) -> &'static str {
 /// Open the sources as a run does, which finds a missing, unreadable, empty or unmounted one.
 fn look_at_sources(job: &Job) -> Result<String> {
     let sources = job::sources(job)?;
-    source::walk(&sources, &job::options(job, None)?)?;
+    source::walk(&sources, &job::options(job, None))?;
     Ok(if job.require_mount.source { "readable, mounted" } else { "readable" }.into())
 }
 

@@ -29,7 +29,7 @@ pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
             (job, folder.load(&job.name), folder.occupied(&job.name))
         })
         .collect();
-    let busy = remembered.iter().any(|(_, state, alive)| *alive && state.open.is_some());
+    let busy = remembered.iter().any(|(_, state, alive)| *alive && state.running().is_some());
     let judged = remembered.iter().map(|(job, state, alive)| {
         let problem = problem(job).err().map(|error| error.to_string());
         let times = Times { schedule: &job.schedule, zone: job.zone, catch_up: job.catch_up };

@@ -8,6 +8,7 @@ pub mod info;
 pub mod list;
 pub mod next;
 pub mod output;
+pub mod restore;
 pub mod run;
 pub mod verify;
 pub mod which;

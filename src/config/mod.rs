@@ -87,7 +87,7 @@ pub struct Job {
     pub pattern: Pattern,
     /// What archives are compressed with.
     pub codec: Codec,
-    /// Permissions of archives. Folders made for them get the same, and may be entered by whoever may read.
+    /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.
     pub owner: Option<(u32, u32)>,

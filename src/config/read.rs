@@ -46,13 +46,16 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
 
     let log = layers.value(&setting::LOG)?;
     let log_format = layers.value(&setting::LOG_FORMAT)?;
+    let filters = filters(&log)?;
+    // What is in force: parts of RUST_LOG may concern other programs only.
+    let shown_log = Shown { value: filters.clone(), ..shown(&setting::LOG, &log) };
     Ok(Config {
         jobs,
-        log: filters(&log)?,
+        log: filters,
         log_format: log_format
             .read(|text| parse::word(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))?,
         file: path,
-        shown: vec![shown(&setting::LOG, &log), shown(&setting::LOG_FORMAT, &log_format)],
+        shown: vec![shown_log, shown(&setting::LOG_FORMAT, &log_format)],
     })
 }
 
@@ -125,8 +128,11 @@ fn one_job_for_places(
 
 fn no_two_in_one_place(jobs: &[Job], file_name: &str) -> Result<()> {
     for (index, job) in jobs.iter().enumerate() {
-        let place =
-            |job: &Job| std::path::absolute(&job.destination).unwrap_or_else(|_| job.destination.clone());
+        // By whatever name: links are followed, and where there is nothing yet the letters count.
+        let place = |job: &Job| {
+            let path = &job.destination;
+            path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone())
+        };
         let same = |other: &&Job| place(other) == place(job) && other.pattern == job.pattern;
         if let Some(other) = jobs[..index].iter().find(same) {
             return Err(Error::usage(format!(

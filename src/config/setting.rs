@@ -55,7 +55,7 @@ pub const REQUIRE_MOUNT: Setting = setting("TARKEEP_REQUIRE_MOUNT", "require-mou
 pub const ON_SKIPPED: Setting = setting("TARKEEP_ON_SKIPPED", "on-skipped", "warn");
 /// What becomes of a run in which files changed while they were read.
 pub const ON_CHANGED: Setting = setting("TARKEEP_ON_CHANGED", "on-changed", "warn");
-/// Permissions of archives and of the folders made for them.
+/// Permissions of archives.
 pub const MODE: Setting = setting("TARKEEP_MODE", "mode", "0640");
 /// Who archives belong to.
 pub const OWNER: Setting = setting("TARKEEP_OWNER", "owner", "");

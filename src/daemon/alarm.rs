@@ -86,3 +86,41 @@ impl Bell {
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        SystemTime::now().into()
+    }
+
+    #[test]
+    fn a_time_that_has_passed_ends_the_wait_and_one_to_come_does_so_then() {
+        let alarm = Alarm::new().unwrap();
+        let (quiet, _other) = UnixStream::pair().unwrap();
+        for past in [now(), now() - Duration::from_hours(1), DateTime::UNIX_EPOCH, DateTime::<Utc>::MIN_UTC] {
+            alarm.wait(Some(past), quiet.as_fd()).unwrap();
+        }
+        let soon = now() + Duration::from_millis(50);
+        while now() < soon {
+            alarm.wait(Some(soon), quiet.as_fd()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_bell_and_a_signal_end_the_wait() {
+        let alarm = Alarm::new().unwrap();
+        let (signals, mut other) = UnixStream::pair().unwrap();
+        alarm.bell().ring();
+        alarm.wait(None, signals.as_fd()).unwrap();
+        alarm.bell().ring();
+        alarm.wait(Some(now() + Duration::from_hours(1)), signals.as_fd()).unwrap();
+        other.write_all(b"X").unwrap();
+        alarm.wait(None, signals.as_fd()).unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! The daemon: sleeps until a job is due, runs it, and sleeps again. It does not know what a run does.
 //!
-//! One thread waits, at one place ([`alarm`]); a run has a thread of its own for as long as it lasts, so that signals
+//! One thread waits, at one place (`alarm`); a run has a thread of its own for as long as it lasts, so that signals
 //! are heard, and due times seen, meanwhile. Runs come one after the other.
 
 mod alarm;
@@ -19,9 +19,11 @@ use self::alarm::{Alarm, Bell};
 pub use self::core::Planned;
 use self::core::{Core, Step};
 use self::signals::Signals;
+use crate::agenda::said;
 use crate::clock::Clock;
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
+use crate::printable::printable;
 use crate::state::{Folder, Occupied};
 use crate::stop::Stop;
 
@@ -116,6 +118,8 @@ pub fn run<R: Runner>(
         match core.step(clock.now()) {
             Step::Run { job, due } => {
                 homes.look_after();
+                let why = due.map_or("at start".to_owned(), |due| format!("due at {}", said(due)));
+                log::info!("job {}: running, {why}", printable(job.as_bytes()));
                 worker.begin(job, due, signals.stop().clone());
             }
             Step::Wait(until) => alarm.wait(until, signals.as_fd()).map_err(|e| no_alarm(&e))?,

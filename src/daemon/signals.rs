@@ -48,7 +48,7 @@ impl Signals {
         let (wake, bell) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         ask_to_stop(stop, [SIGTERM, SIGINT])?;
-        let (hangup, child) = (Arc::default(), Arc::default());
+        let (hangup, child) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         flag::register(SIGHUP, Arc::clone(&hangup))?;
         // Handlers run in the order in which they were registered, so the bell comes after the flags.
         for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -56,6 +56,8 @@ impl Signals {
         }
         if is_init() {
             flag::register(SIGCHLD, Arc::clone(&child))?;
+            // Whatever died before there was a handler is waiting.
+            child.store(true, Ordering::SeqCst);
             low_level::pipe::register(SIGCHLD, bell)?;
         }
         Ok(Self { stop: stop.clone(), wake, hangup, child })

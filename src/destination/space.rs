@@ -1,6 +1,8 @@
 //! How much room there is. Asked before anything is written; nothing is ever deleted to make room.
 
-use rustix::fs::fstatvfs;
+use std::path::Path;
+
+use rustix::fs::{StatVfs, fstatvfs, statvfs};
 
 use super::Local;
 use crate::error::{Error, Result};
@@ -18,18 +20,31 @@ pub struct Space {
     pub inodes: Option<u64>,
 }
 
+impl Space {
+    /// The room in the file system of this folder.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn at(folder: &Path) -> Result<Self> {
+        statvfs(folder).map(Self::of).map_err(|e| Error::io("ask for the free space of", folder, e))
+    }
+
+    fn of(found: StatVfs) -> Self {
+        Self {
+            bytes: (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)),
+            // btrfs, and tmpfs without a limit, have 0 in all.
+            inodes: (found.f_files > 0).then_some(found.f_favail),
+        }
+    }
+}
+
 impl Local {
     /// The room there is.
     ///
     /// # Errors
     /// If the file system does not answer.
     pub fn space(&self) -> Result<Space> {
-        let found = fstatvfs(&self.fd).map_err(|e| Error::io("ask for the free space of", self.root(), e))?;
-        Ok(Space {
-            bytes: (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)),
-            // btrfs, and tmpfs without a limit, have 0 in all.
-            inodes: (found.f_files > 0).then_some(found.f_favail),
-        })
+        fstatvfs(&self.fd).map(Space::of).map_err(|e| Error::io("ask for the free space of", self.root(), e))
     }
 
     /// Whether an archive of this size fits.

@@ -1,7 +1,7 @@
 //! An archive on its way: written where nobody looks, then given its name.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, Write};
 use std::os::fd::{IntoRawFd, OwnedFd};
@@ -84,6 +84,14 @@ impl Upload {
     /// Where it will be, if the name stays free.
     pub fn path(&self) -> PathBuf {
         self.folders.path().join(self.target.file_name())
+    }
+
+    /// What the system says of it: a source that it stands in leaves it out.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn metadata(&self) -> Result<Metadata> {
+        self.file.metadata().map_err(|cause| self.failed(cause))
     }
 
     /// What to say when writing to it failed.

@@ -3,6 +3,7 @@
 mod guard;
 mod proof;
 
+use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -112,7 +113,9 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
     let mut upload =
         destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
     let path = upload.path();
-    let written = run.write(last.as_ref(), Some(&destination), &mut upload, &path)?;
+    let root = destination.root();
+    let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+    let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
     run.publish(upload, written)
 }
 
@@ -123,7 +126,8 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
 pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, None)?;
-    let written = run.write(None, None, &mut upload, path)?;
+    let itself = upload.metadata()?;
+    let written = run.write(None, &itself, &mut upload, path)?;
     run.publish(upload, written)
 }
 
@@ -131,9 +135,11 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
 ///
 /// # Errors
 /// If not all of it could be written.
-pub fn to_stream(job: &Job, hands: Hands, out: &mut (dyn Write + Send)) -> Result<Made> {
+pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let run = Run::begin(job, hands);
-    let written = run.write(None, None, out, Path::new("to standard output"))?;
+    let path = Path::new("to standard output");
+    let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
+    let written = run.write(None, &itself, out, path)?;
     Ok(run.made(written, None))
 }
 
@@ -171,25 +177,16 @@ pub fn sources(job: &Job) -> Result<Vec<Source>> {
         .collect()
 }
 
-/// What is left out of the job's sources.
-///
-/// # Errors
-/// If the destination cannot be looked at.
-pub fn options(job: &Job, destination: Option<&Local>) -> Result<source::Options> {
-    let mut leave_out = Vec::new();
-    if let Some(destination) = destination {
-        let root = destination.root();
-        let about = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-        leave_out.push((about.dev(), about.ino()));
-    }
-    Ok(source::Options {
+/// What is left out of the job's sources: what it says, and where the archive is written.
+pub fn options(job: &Job, written: Option<&Metadata>) -> source::Options {
+    source::Options {
         exclude: job.exclude.clone(),
         exclude_from: job.exclude_from.iter().cloned().collect(),
         cachedir_tag: job.exclude_caches,
         exclude_if_present: job.exclude_if_present.iter().map(Into::into).collect(),
         one_file_system: job.one_file_system,
-        leave_out,
-    })
+        leave_out: written.map(|written| (written.dev(), written.ino())).into_iter().collect(),
+    }
 }
 
 /// The report of the newest archive of this job that has one.
@@ -224,12 +221,12 @@ impl<'a> Run<'a> {
     fn write(
         &self,
         last: Option<&Report>,
-        destination: Option<&Local>,
+        written: &Metadata,
         out: &mut (dyn Write + Send),
         path: &Path,
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let options = options(self.job, destination)?;
+        let options = options(self.job, Some(written));
         self.hands.progress.expect(last.map_or(0, |last| last.bytes));
         let began = self.now();
         let mut found = source::walk(&sources, &options)?;

@@ -38,7 +38,7 @@ impl Source {
     /// A relative path keeps the name that was typed (`./photos/` is `photos`), unless there is nothing left of it or
     /// it climbs with `..`: then it has the name of the absolute path. `/` itself is called `root`.
     ///
-    /// Whether there is anything at the path is found out by [`walk`].
+    /// Whether there is anything at the path is found out by [`walk()`].
     ///
     /// # Errors
     /// If the path is empty, holds a zero byte, or is relative while the current folder is gone.
@@ -99,7 +99,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether all patterns can be understood and all files with patterns be read. [`walk`] does this too.
+    /// Whether all patterns can be understood and all files with patterns be read. [`walk()`] does this too.
     ///
     /// # Errors
     /// A usage error that names the first pattern, file or name that is wrong.

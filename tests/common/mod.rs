@@ -9,3 +9,4 @@ pub fn skip(reason: &str) {
 pub mod backups;
 pub mod disk;
 pub mod made;
+pub mod tree;

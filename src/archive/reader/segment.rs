@@ -86,14 +86,14 @@ impl Decoder {
     /// What is wrong with it.
     pub fn stored(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
         let length = segment.record.stored as usize;
-        if self.stored.len() != length {
-            self.stored.resize(length, 0);
-        }
-        file.read_exact_at(&mut self.stored, segment.offset).map_err(Fault::Read)?;
-        if hash(&self.stored) != segment.record.stored_hash {
+        let stored = room(&mut self.stored, length + FINAL.len());
+        stored[length..].copy_from_slice(&FINAL);
+        let stored = &mut stored[..length];
+        file.read_exact_at(stored, segment.offset).map_err(Fault::Read)?;
+        if hash(stored) != segment.record.stored_hash {
             return Err(Fault::StoredHash);
         }
-        Ok(&self.stored)
+        Ok(stored)
     }
 
     /// The decompressed bytes of a segment, checked against all that the index says about them.
@@ -101,30 +101,31 @@ impl Decoder {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
-        self.stored(file, segment)?;
-        if !self.stored.ends_with(&[0, 0, 0xff, 0xff]) {
+        if !self.stored(file, segment)?.ends_with(&[0, 0, 0xff, 0xff]) {
             return Err(Fault::End);
         }
+        let stored = &self.stored[..segment.record.stored as usize + FINAL.len()];
         let length = segment.record.raw as usize;
-        self.stored.extend_from_slice(&FINAL);
-        // Growing zeroes only what is new: the buffer is overwritten anyway.
-        self.raw.resize(length + 1, 0);
-        match self.decompressor.deflate_decompress(&self.stored, &mut self.raw) {
-            Ok(out) if out == length + 1 && self.raw[length] == SENTINEL => {}
+        let out = room(&mut self.raw, length + 1);
+        match self.decompressor.deflate_decompress(stored, out) {
+            Ok(count) if count == length + 1 && out[length] == SENTINEL => {}
             _ => return Err(Fault::Inflate),
         }
-        self.raw.truncate(length);
-        if hash(&self.raw) != segment.record.raw_hash {
+        let raw = &out[..length];
+        if hash(raw) != segment.record.raw_hash {
             return Err(Fault::RawHash);
         }
-        if crc32fast::hash(&self.raw) != segment.record.crc {
+        if crc32fast::hash(raw) != segment.record.crc {
             return Err(Fault::Crc);
         }
-        Ok(&self.raw)
+        Ok(raw)
     }
+}
 
-    /// What was read last.
-    pub(super) fn into_raw(self) -> Vec<u8> {
-        self.raw
+/// The beginning of a buffer that is never cleared: what is asked for is written over.
+fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        *buffer = vec![0; length];
     }
+    &mut buffer[..length]
 }

@@ -24,10 +24,39 @@ pub struct Member {
     pub stored: u64,
     /// Whether the body is a map and the data that it speaks of.
     pub sparse: bool,
+    /// What ustar headers have no place for.
+    pub attributes: Attributes,
     /// Where its first header starts in the stream.
     pub offset: u64,
     /// Bytes of all its headers.
     pub headers: u64,
+}
+
+/// What ustar headers have no place for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Extended attributes by full name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The ACL in words, as `SCHILY.acl.access` has it.
+    pub acl: Option<Vec<u8>>,
+    /// The ACL that a folder hands on.
+    pub default_acl: Option<Vec<u8>>,
+}
+
+/// A key's part behind `SCHILY.xattr.`, in which GNU tar writes `%` and `=` as in a URL.
+fn attribute_name(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len());
+    let mut rest = key;
+    while let Some((first, others)) = rest.split_first() {
+        name.push(match (first, others) {
+            (b'%', [b'2', b'5', ..]) => b'%',
+            (b'%', [b'3', b'D' | b'd', ..]) => b'=',
+            _ => *first,
+        });
+        let coded = *first == b'%' && matches!(others, [b'2', b'5', ..] | [b'3', b'D' | b'd', ..]);
+        rest = if coded { &others[2..] } else { others };
+    }
+    name
 }
 
 /// One block of the stream.
@@ -174,6 +203,7 @@ pub(super) struct Extended {
     sparse: bool,
     sparse_name: Option<Vec<u8>>,
     real: Option<u64>,
+    attributes: Attributes,
 }
 
 impl Extended {
@@ -213,6 +243,11 @@ impl Extended {
                 self.sparse = true;
                 self.real = number()?;
             }
+            b"SCHILY.acl.access" => self.attributes.acl = text(),
+            b"SCHILY.acl.default" => self.attributes.default_acl = text(),
+            _ if key.starts_with(b"SCHILY.xattr.") => {
+                self.attributes.xattrs.push((attribute_name(&key[13..]), value.to_vec()));
+            }
             b"GNU.sparse.major" | b"GNU.sparse.map" | b"GNU.sparse.numblocks" => self.sparse = true,
             _ => {}
         }
@@ -242,6 +277,9 @@ impl Extended {
         self.sparse |= above.sparse;
         self.sparse_name = above.sparse_name.or(self.sparse_name.take());
         self.real = above.real.or(self.real);
+        self.attributes.xattrs.extend(above.attributes.xattrs);
+        self.attributes.acl = above.attributes.acl.or(self.attributes.acl.take());
+        self.attributes.default_acl = above.attributes.default_acl.or(self.attributes.default_acl.take());
     }
 
     /// The entry that this header and what was said before it make.
@@ -290,6 +328,7 @@ impl Extended {
             size,
             stored,
             sparse,
+            attributes: self.attributes,
             offset,
             headers,
         })

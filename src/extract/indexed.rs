@@ -1,0 +1,472 @@
+//! An archive with an index, on all cores.
+//!
+//! First all folders are made, for nobody else. Then each segment is decompressed by itself and its entries are written;
+//! files larger than a segment exist before their pieces come. Last, when no file is missing, come hard links, and the
+//! metadata of large files and of folders, from the innermost out: nothing is written below a folder after that.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Mutex;
+
+use crossbeam_channel::{Receiver, bounded};
+use rustix::fs::{FileType, ftruncate};
+use rustix::io::Errno;
+
+use super::metadata::Metadata;
+use super::root::{Place, Root, split};
+use super::{Choice, Extracted, Hands, sparse};
+use crate::archive::index::{EntryRecord, SegmentKind};
+use crate::archive::reader::{Archive, Decoder, Fault, Segment};
+use crate::archive::stream::{Member, Stream};
+use crate::entry::Kind;
+use crate::error::{Error, Result};
+use crate::printable::{printable, printable_path};
+
+/// Extract the chosen entries below the root, where nothing of their names is yet but folders.
+///
+/// # Errors
+/// If anything cannot be written, or the archive is damaged after all. What was extracted stays: the root should be one
+/// that can be thrown away.
+pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands) -> Result<Extracted> {
+    let extraction = Extraction { archive, root, choice, hands, last: Mutex::default() };
+    let folders = extraction.folders()?;
+    let (mut extracted, mut metadata) = extraction.segments()?;
+    let last = std::mem::take(&mut *extraction.lock_last());
+    extraction.hard_links(&last.links, &mut extracted)?;
+    for (place, member) in last.large {
+        let (folder, name) = split(&place);
+        let folder = extraction.folder(folder)?;
+        let place = Place::new(folder.as_fd(), name, root.shown(&place))?;
+        metadata.on_open(place.open_file()?.as_fd(), &member, place.shown())?;
+    }
+    // Descending by name: what is in a folder comes before the folder.
+    for (place, member) in last.folders.into_iter().rev() {
+        let folder = extraction.folder(&place)?;
+        metadata.on_open(folder.as_fd(), &member, &root.shown(&place))?;
+    }
+    extracted.entries += folders;
+    extracted.unapplied = metadata.unapplied;
+    Ok(extracted)
+}
+
+/// What has to wait until the files are there. By place, so that it comes in the order of names.
+#[derive(Default)]
+struct Last {
+    folders: BTreeMap<Vec<u8>, Member>,
+    large: Vec<(Vec<u8>, Member)>,
+    /// Places of links, and the names in the archive of the files that they are links to.
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+struct Extraction<'a> {
+    archive: &'a Archive,
+    root: &'a Root,
+    choice: &'a dyn Choice,
+    hands: Hands<'a>,
+    last: Mutex<Last>,
+}
+
+/// An entry, and where it goes.
+type Placed = (EntryRecord, Vec<u8>);
+
+/// A segment, and what of it is wanted.
+struct Job {
+    segment: Segment,
+    wanted: Wanted,
+}
+
+enum Wanted {
+    /// These entries, and where they go.
+    Entries(Vec<Placed>),
+    /// The headers of a large file that goes there.
+    Headers(Vec<u8>),
+    /// A part of that file, from this offset on, to no more than its size.
+    Piece { place: Vec<u8>, from: u64, size: u64 },
+}
+
+impl Extraction<'_> {
+    fn lock_last(&self) -> std::sync::MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn folder(&self, name: &[u8]) -> Result<OwnedFd> {
+        self.root.folder(name).map_err(|e| Error::io("open folder", self.root.shown(name), e))
+    }
+
+    /// Make all folders, those too that are only the beginning of a name. How many are entries.
+    fn folders(&self) -> Result<u64> {
+        let mut count = 0;
+        let mut made = Vec::new();
+        for entry in self.choice.entries(self.archive) {
+            self.hands.stop.check()?;
+            let entry = entry?;
+            let Some(place) = self.choice.place(&entry.name) else { continue };
+            let folder = if entry.kind == Kind::Directory {
+                count += 1;
+                &place[..]
+            } else {
+                split(&place).0
+            };
+            if made != folder {
+                self.make_folders(folder)?;
+                made = folder.to_vec();
+            }
+        }
+        Ok(count)
+    }
+
+    fn make_folders(&self, name: &[u8]) -> Result<()> {
+        if name.is_empty() || self.root.folder(name).is_ok() {
+            return Ok(());
+        }
+        let (above, last) = split(name);
+        self.make_folders(above)?;
+        let above = self.folder(above)?;
+        Place::new(above.as_fd(), last, self.root.shown(name))?.make_folder().map(|_| ())
+    }
+
+    /// Decompress the segments that hold anything wanted, and write it.
+    fn segments(&self) -> Result<(Extracted, Metadata)> {
+        let threads = self.hands.threads.max(1);
+        std::thread::scope(|scope| {
+            let (jobs, work) = bounded::<Job>(2 * threads);
+            let workers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let work = work.clone();
+                    scope.spawn(move || Worker::new(self).work(&work))
+                })
+                .collect();
+            drop(work);
+            let planned = self.plan(&mut |job| jobs.send(job).is_ok());
+            drop(jobs);
+            let mut all = Extracted::default();
+            let mut metadata = Metadata::new(self.hands.fidelity);
+            let mut result = planned;
+            for worker in workers {
+                match worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                    Ok((extracted, found)) => {
+                        all.entries += extracted.entries;
+                        all.bytes += extracted.bytes;
+                        metadata.unapplied.add(found.unapplied);
+                    }
+                    Err(error) => result = result.and(Err(error)),
+                }
+            }
+            result.map(|()| (all, metadata))
+        })
+    }
+
+    /// Find the segments that the wanted entries stand in. `send` says whether anybody still works.
+    fn plan(&self, send: &mut dyn FnMut(Job) -> bool) -> Result<()> {
+        let mut here: Option<(Segment, Vec<Placed>)> = None;
+        for entry in self.choice.entries(self.archive) {
+            self.hands.stop.check()?;
+            let entry = entry?;
+            let Some(place) = self.choice.place(&entry.name) else { continue };
+            match &mut here {
+                Some((segment, entries)) if segment.number == entry.segment => {
+                    entries.push((entry, place));
+                    continue;
+                }
+                _ => {}
+            }
+            if let Some((segment, entries)) = here.take()
+                && !send(Job { segment, wanted: Wanted::Entries(entries) })
+            {
+                return Ok(());
+            }
+            let segment = self.archive.segment(entry.segment)?;
+            if segment.record.kind == SegmentKind::Header {
+                if !self.large(&entry, &place, segment, send)? {
+                    return Ok(());
+                }
+            } else {
+                here = Some((segment, vec![(entry, place)]));
+            }
+        }
+        if let Some((segment, entries)) = here {
+            send(Job { segment, wanted: Wanted::Entries(entries) });
+        }
+        Ok(())
+    }
+
+    /// A large file: its headers, and its pieces, which follow them.
+    fn large(
+        &self,
+        entry: &EntryRecord,
+        place: &[u8],
+        segment: Segment,
+        send: &mut dyn FnMut(Job) -> bool,
+    ) -> Result<bool> {
+        self.begin_large(entry, place)?;
+        if !send(Job { segment, wanted: Wanted::Headers(place.to_vec()) }) {
+            return Ok(false);
+        }
+        let (mut from, mut number) = (0, entry.segment);
+        while entry.sparse.is_none() && from < entry.size {
+            self.hands.stop.check()?;
+            number += 1;
+            let segment = self.archive.segment(number)?;
+            if segment.record.kind != SegmentKind::Piece || segment.record.raw == 0 {
+                return Err(Error::damaged(format!(
+                    "archive {}: the body of {} ends after {from} bytes",
+                    printable_path(self.archive.path()),
+                    printable(&entry.name)
+                )));
+            }
+            let wanted = Wanted::Piece { place: place.to_vec(), from, size: entry.size };
+            from += segment.record.raw;
+            if !send(Job { segment, wanted }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Make a large file in its full length. One that is stored sparse is written here, from its beginning to its end.
+    fn begin_large(&self, entry: &EntryRecord, place: &[u8]) -> Result<()> {
+        let (folder, name) = split(place);
+        let folder = self.folder(folder)?;
+        let place = Place::new(folder.as_fd(), name, self.root.shown(place))?;
+        let file = place.make_file()?;
+        ftruncate(&file, entry.size).map_err(|e| place.failed("set the length of", e))?;
+        if entry.sparse.is_some() {
+            self.write_sparse(entry, &place, &file)?;
+        }
+        Ok(())
+    }
+
+    fn write_sparse(&self, entry: &EntryRecord, place: &Place, file: &OwnedFd) -> Result<()> {
+        let damaged = |e: std::io::Error| {
+            Error::damaged(format!(
+                "archive {}: body of {}: {e}",
+                printable_path(self.archive.path()),
+                printable(&entry.name)
+            ))
+        };
+        let mut body = self.archive.body(entry);
+        let mut buffer = vec![0; 256 * 1024];
+        for (mut offset, mut left) in sparse::read_map(&mut body, entry.size).map_err(damaged)? {
+            while left > 0 {
+                self.hands.stop.check()?;
+                let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                body.read_exact(&mut buffer[..most]).map_err(damaged)?;
+                sparse::write_at(file.as_fd(), &buffer[..most], offset)
+                    .map_err(|e| place.failed("write file", e))?;
+                offset += most as u64;
+                left -= most as u64;
+                self.hands.progress.read(most as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Links to files that were extracted. Where a link was chosen and its file was not, the link becomes the file, and
+    /// further links are links to it.
+    fn hard_links(&self, links: &BTreeMap<Vec<u8>, Vec<u8>>, extracted: &mut Extracted) -> Result<()> {
+        let mut instead: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
+        for (place, target) in links {
+            self.hands.stop.check()?;
+            let chosen = self.choice.place(target);
+            let of = match (&chosen, instead.get(&target[..])) {
+                (Some(of), _) => of,
+                (None, Some(of)) => *of,
+                (None, None) => {
+                    self.stand_in(place, target, extracted)?;
+                    instead.insert(target, place);
+                    continue;
+                }
+            };
+            let ((from_folder, from), (to_folder, to)) = (split(of), split(place));
+            let (from_fd, to_fd) = (self.folder(from_folder)?, self.folder(to_folder)?);
+            let from = Place::new(from_fd.as_fd(), from, self.root.shown(of))?;
+            Place::new(to_fd.as_fd(), to, self.root.shown(place))?.make_hard_link(&from)?;
+            extracted.entries += 1;
+        }
+        Ok(())
+    }
+
+    /// The file that a link leads to, extracted in the link's place.
+    fn stand_in(&self, place: &[u8], target: &[u8], extracted: &mut Extracted) -> Result<()> {
+        let alone = extract(self.archive, self.root, &Alone { name: target, place }, self.hands)?;
+        extracted.entries += alone.entries;
+        extracted.bytes += alone.bytes;
+        Ok(())
+    }
+}
+
+/// One entry, and where it goes.
+struct Alone<'a> {
+    name: &'a [u8],
+    place: &'a [u8],
+}
+
+impl Choice for Alone<'_> {
+    fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
+        (name == self.name).then(|| self.place.to_vec())
+    }
+
+    fn entries<'a>(&'a self, archive: &'a Archive) -> Box<dyn Iterator<Item = Result<EntryRecord>> + 'a> {
+        Box::new(archive.find(self.name).transpose().into_iter())
+    }
+}
+
+/// One thread's part.
+struct Worker<'a> {
+    extraction: &'a Extraction<'a>,
+    decoder: Decoder,
+    metadata: Metadata,
+    extracted: Extracted,
+    /// The folder that was used last: entries come by folders.
+    folder: Option<(Vec<u8>, OwnedFd)>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(extraction: &'a Extraction<'a>) -> Self {
+        Self {
+            extraction,
+            decoder: Decoder::new(),
+            metadata: Metadata::new(extraction.hands.fidelity),
+            extracted: Extracted::default(),
+            folder: None,
+        }
+    }
+
+    fn work(mut self, work: &Receiver<Job>) -> Result<(Extracted, Metadata)> {
+        while let Ok(job) = work.recv() {
+            self.extraction.hands.stop.check()?;
+            let mut decoder = std::mem::take(&mut self.decoder);
+            let archive = self.extraction.archive;
+            let raw = decoder.read(archive.file(), &job.segment).map_err(|fault| match fault {
+                Fault::Read(e) => Error::io("read archive", archive.path(), e),
+                fault => Error::damaged(format!(
+                    "archive {}: segment {} (offset {}): {fault}",
+                    printable_path(archive.path()),
+                    job.segment.number,
+                    job.segment.offset
+                )),
+            })?;
+            self.write(&job.wanted, raw)?;
+            self.decoder = decoder;
+        }
+        Ok((self.extracted, self.metadata))
+    }
+
+    fn write(&mut self, wanted: &Wanted, raw: &[u8]) -> Result<()> {
+        match wanted {
+            Wanted::Entries(entries) => {
+                for (entry, place) in entries {
+                    let start = raw.get(entry.offset as usize..).unwrap_or_default();
+                    let member = self.member(start)?;
+                    let body =
+                        start.get(entry.headers as usize..).and_then(|rest| rest.get(..entry.size as usize));
+                    let body = body.ok_or_else(|| self.lying(&entry.name))?;
+                    self.entry(member, place, body)?;
+                }
+                Ok(())
+            }
+            Wanted::Headers(place) => {
+                let member = self.member(raw)?;
+                self.extracted.entries += 1;
+                self.extracted.bytes += member.size;
+                self.extraction.hands.progress.entry();
+                self.extraction.lock_last().large.push((place.clone(), member));
+                Ok(())
+            }
+            Wanted::Piece { place, from, size } => {
+                let length = size.saturating_sub(*from).min(raw.len() as u64) as usize;
+                self.at(place, |_, place| {
+                    let file = place.open_file()?;
+                    sparse::write_at(file.as_fd(), &raw[..length], *from)
+                        .map_err(|e| place.failed("write file", e))
+                })?;
+                self.extraction.hands.progress.read(length as u64);
+                Ok(())
+            }
+        }
+    }
+
+    fn member(&self, headers: &[u8]) -> Result<Member> {
+        match Stream::new(headers).next_member() {
+            Ok(Some(member)) => Ok(member),
+            _ => Err(self.lying(b"")),
+        }
+    }
+
+    fn lying(&self, name: &[u8]) -> Error {
+        let archive = printable_path(self.extraction.archive.path());
+        Error::damaged(format!("archive {archive}: what the index says of {} is not so", printable(name)))
+    }
+
+    fn entry(&mut self, member: Member, place: &[u8], body: &[u8]) -> Result<()> {
+        self.extraction.hands.progress.entry();
+        self.extraction.hands.progress.read(body.len() as u64);
+        match &member.kind {
+            Kind::Directory => {
+                self.extraction.lock_last().folders.insert(place.to_vec(), member);
+                return Ok(());
+            }
+            Kind::Hardlink(target) => {
+                self.extraction.lock_last().links.insert(place.to_vec(), target.clone());
+                return Ok(());
+            }
+            _ => {}
+        }
+        let made = self.at(place, |worker, place| worker.make(&member, place, body))?;
+        if made {
+            self.extracted.entries += 1;
+            self.extracted.bytes += member.size;
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, member: &Member, place: &Place, body: &[u8]) -> Result<bool> {
+        let node = match &member.kind {
+            Kind::Symlink(target) => {
+                place.make_link(target)?;
+                self.metadata.on_place(place, member, true)?;
+                return Ok(true);
+            }
+            Kind::CharDevice(major, minor) => (FileType::CharacterDevice, *major, *minor),
+            Kind::BlockDevice(major, minor) => (FileType::BlockDevice, *major, *minor),
+            Kind::Fifo => (FileType::Fifo, 0, 0),
+            _ => {
+                let file = place.make_file()?;
+                sparse::write_at(file.as_fd(), body, 0).map_err(|e| place.failed("write file", e))?;
+                // Zeros at its end were left out.
+                ftruncate(&file, body.len() as u64).map_err(|e| place.failed("set the length of", e))?;
+                self.metadata.on_open(file.as_fd(), member, place.shown())?;
+                return Ok(true);
+            }
+        };
+        let (kind, major, minor) = node;
+        if kind != FileType::Fifo && !self.extraction.hands.fidelity.full {
+            self.metadata.unapplied.devices += 1;
+            return Ok(false);
+        }
+        match place.make_node(kind, major, minor) {
+            Ok(()) => self.metadata.on_place(place, member, false).map(|()| true),
+            Err(Errno::PERM | Errno::ACCESS) if kind != FileType::Fifo => {
+                self.metadata.unapplied.devices += 1;
+                Ok(false)
+            }
+            Err(e) => Err(place.failed("make device", e)),
+        }
+    }
+
+    /// Do something at a place, with its folder open.
+    fn at<T>(&mut self, place: &[u8], act: impl FnOnce(&mut Self, &Place) -> Result<T>) -> Result<T> {
+        let (folder, name) = split(place);
+        let open = match self.folder.take() {
+            Some((open, fd)) if open == folder => (open, fd),
+            _ => (folder.to_vec(), self.extraction.folder(folder)?),
+        };
+        let result = {
+            let place = Place::new(open.1.as_fd(), name, self.extraction.root.shown(place))?;
+            act(self, &place)
+        };
+        self.folder = Some(open);
+        result
+    }
+}

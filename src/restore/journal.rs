@@ -1,0 +1,69 @@
+//! What an interrupted restore leaves for the next one to read.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
+use serde::{Deserialize, Serialize};
+
+use super::swap::Merged;
+
+/// The journal's name in the folder of a restore.
+const JOURNAL: &str = "journal";
+/// Its name while it is written.
+const WRITTEN: &str = "journal.new";
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The old is untouched, the new not complete: to be undone.
+    Extracting,
+    /// The new is complete, and takes its place: to be finished.
+    Swapping,
+}
+
+/// What the journal says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// How far.
+    pub phase: Phase,
+    /// The last part of the name that the new folder gets, where it is beside it; as bytes.
+    pub becomes: Option<Vec<u8>>,
+    /// What is in the old and not in the new, and is to go: relative names, as bytes, what is in a folder before it.
+    pub delete: Vec<Vec<u8>>,
+    /// Folders that are in both.
+    pub merged: Vec<Merged>,
+    /// Folders whose owner, mode and times stay as they are; the empty name is the target itself.
+    pub kept: Vec<Vec<u8>>,
+}
+
+impl Journal {
+    /// Of a restore that begins.
+    pub fn extracting(becomes: Option<Vec<u8>>) -> Self {
+        Self { phase: Phase::Extracting, becomes, delete: Vec::new(), merged: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Write it, so that after a power failure it is there whole or not at all.
+    pub fn write(&self, folder: &OwnedFd) -> std::io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(folder, WRITTEN, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        renameat(folder, WRITTEN, folder, JOURNAL)?;
+        Ok(fsync(folder)?)
+    }
+
+    /// Read it. None where there is none: the restore had hardly begun.
+    pub fn read(folder: &OwnedFd) -> std::io::Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut text = Vec::new();
+        match openat(folder, JOURNAL, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd).read_to_end(&mut text)?,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        Ok(Some(serde_json::from_slice(&text)?))
+    }
+}

@@ -1,0 +1,12 @@
+//! From an archive back into a folder that is in use: extracted beside what is there, then swapped in.
+//!
+//! Nothing of the old is touched before everything new is written and synced. From then on a journal says so, and a restore
+//! that was interrupted is finished by the next one; one that was interrupted before is undone.
+
+mod journal;
+mod selection;
+mod staging;
+mod swap;
+
+pub use selection::{Amount, Selection};
+pub use staging::{Recovered, Staging, recover};

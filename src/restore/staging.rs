@@ -1,0 +1,193 @@
+//! The folder that a restore works in, beside or in its target, and what becomes of one that was left.
+
+use std::fs::{DirBuilder, remove_dir_all};
+use std::hash::{BuildHasher as _, RandomState};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, syncfs};
+
+use super::journal::{Journal, Phase};
+use super::swap;
+use crate::error::{Error, Result};
+use crate::printable::printable_path;
+use crate::sys::failpoint;
+
+/// What the names of these folders begin with.
+const PREFIX: &str = ".tarkeep-restore-";
+/// The new tree in it.
+const NEW: &str = "new";
+/// What had to make room, in it.
+const OLD: &str = "old";
+
+/// A restore under way. Dropped before [`Staging::swap`], it is undone.
+#[derive(Debug)]
+pub struct Staging {
+    /// The target, or the folder that it will stand in.
+    home: PathBuf,
+    folder: PathBuf,
+    /// Open and locked as long as we live.
+    fd: OwnedFd,
+    becomes: Option<Vec<u8>>,
+    /// Whether dropping it takes it away.
+    undo: bool,
+}
+
+/// What was done about a restore that had been interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// It had all it needed, and was finished.
+    Finished(PathBuf),
+    /// It had changed nothing, and was removed.
+    Undone(PathBuf),
+}
+
+impl Staging {
+    /// Begin a restore into this folder, or of this folder where there is none yet.
+    ///
+    /// # Errors
+    /// If nothing can be made there: a read-only mount, a full disk, a missing folder around it.
+    pub fn begin(target: &Path) -> Result<Self> {
+        let exists = target.is_dir();
+        let (home, becomes) = if exists {
+            (target.to_path_buf(), None)
+        } else {
+            let name = target.file_name().ok_or_else(|| {
+                Error::usage(format!("{} is not the name of a folder", printable_path(target)))
+            })?;
+            let home = target.parent().filter(|home| !home.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            (home.to_path_buf(), Some(name.as_bytes().to_vec()))
+        };
+        let folder = home.join(format!("{PREFIX}{:016x}", RandomState::new().hash_one(0)));
+        let make = |path: &Path| {
+            DirBuilder::new().mode(0o700).create(path).map_err(|e| Error::io("make folder", path, e))
+        };
+        make(&folder)?;
+        let mut staging = Self::open(&home, &folder)?
+            .ok_or_else(|| Error::failed(format!("another restore took {}", printable_path(&folder))))?;
+        staging.becomes.clone_from(&becomes);
+        staging.undo = true;
+        // What becomes a folder of its own is made as mkdir makes one; all else is nobody's business yet.
+        let mode = if exists { 0o700 } else { 0o777 };
+        let new = staging.new_tree();
+        DirBuilder::new().mode(mode).create(&new).map_err(|e| Error::io("make folder", &new, e))?;
+        make(&folder.join(OLD))?;
+        staging.note(&Journal::extracting(becomes))?;
+        Ok(staging)
+    }
+
+    /// A folder of a restore, if nobody works in it.
+    fn open(home: &Path, folder: &Path) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            openat(CWD, folder, flags, Mode::empty()).map_err(|e| Error::io("open folder", folder, e))?;
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(e) => return Err(Error::io("lock folder", folder, e)),
+        }
+        let (home, folder) = (home.to_path_buf(), folder.to_path_buf());
+        Ok(Some(Self { home, folder, fd, becomes: None, undo: false }))
+    }
+
+    /// Where to extract to.
+    pub fn new_tree(&self) -> PathBuf {
+        self.folder.join(NEW)
+    }
+
+    /// Give everything its place. With `delete`, what the target has and the new tree has not goes; below these names
+    /// only, where there are any. Folders with one of the names in `kept` are there only for what is in them: where the
+    /// target has them, they stay as they are.
+    ///
+    /// # Errors
+    /// If something fails. What was not swapped in by then is by the next restore.
+    pub fn swap(mut self, delete: Option<&[Vec<u8>]>, kept: Vec<Vec<u8>>) -> Result<()> {
+        failpoint("restore-extracted");
+        let new = self.new_tree();
+        let delete = match (delete, &self.becomes) {
+            (Some(below), None) => swap::extra(&new, &self.home, below)?,
+            _ => Vec::new(),
+        };
+        let merged = if self.becomes.is_none() { swap::check(&new, &self.home)? } else { Vec::new() };
+        self.sync()?;
+        let journal = Journal { phase: Phase::Swapping, becomes: self.becomes.clone(), delete, merged, kept };
+        self.note(&journal)?;
+        self.undo = false;
+        failpoint("restore-noted");
+        self.finish(&journal)
+    }
+
+    fn finish(&self, journal: &Journal) -> Result<()> {
+        let new = self.new_tree();
+        // First, as taking a name out of a folder changes the time that the folder is given with its content.
+        swap::remove(&self.home, &journal.delete)?;
+        failpoint("restore-deleted");
+        match &journal.becomes {
+            Some(name) => swap::become_folder(&new, &self.home, name)?,
+            None => swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged, &journal.kept)?,
+        }
+        failpoint("restore-swapped");
+        self.sync()?;
+        self.remove()?;
+        // Our own folder stood in the target, and its going changed the target's time again.
+        let own = journal.merged.iter().find(|(name, _)| name.is_empty() && !journal.kept.contains(name));
+        own.map_or(Ok(()), |(_, time)| swap::set_time(&self.home, *time))
+    }
+
+    fn sync(&self) -> Result<()> {
+        syncfs(&self.fd).map_err(|e| Error::io("sync", &self.folder, e))
+    }
+
+    fn note(&self, journal: &Journal) -> Result<()> {
+        journal.write(&self.fd).map_err(|e| Error::io("write the journal in", &self.folder, e))
+    }
+
+    fn remove(&self) -> Result<()> {
+        remove_dir_all(&self.folder).map_err(|e| Error::io("remove folder", &self.folder, e))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.undo
+            && let Err(error) = self.remove()
+        {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// Look in and beside a target for restores that were interrupted, and finish or undo them.
+///
+/// # Errors
+/// If one can be neither finished nor undone.
+pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
+    let mut recovered = Vec::new();
+    let beside = target.parent().filter(|home| !home.as_os_str().is_empty());
+    for home in [Some(target), beside].into_iter().flatten() {
+        let Ok(listing) = home.read_dir() else { continue };
+        let is_ours = |name: &std::ffi::OsStr| {
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(|rest| rest.len() == 16)
+        };
+        for found in listing.flatten().filter(|found| is_ours(&found.file_name())) {
+            let folder = found.path();
+            let Some(staging) = Staging::open(home, &folder)? else { continue };
+            let journal =
+                Journal::read(&staging.fd).map_err(|e| Error::io("read the journal in", &folder, e))?;
+            // One beside the target may be of a neighbour, who is served all the same.
+            recovered.push(match journal {
+                Some(journal) if journal.phase == Phase::Swapping => {
+                    staging.finish(&journal)?;
+                    Recovered::Finished(folder)
+                }
+                _ => {
+                    staging.remove()?;
+                    Recovered::Undone(folder)
+                }
+            });
+        }
+    }
+    Ok(recovered)
+}

@@ -1,0 +1,298 @@
+//! `restore` as people use it: everything comes back as it was, nothing that is there is lost, whatever happens meanwhile.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::tree::{everything, fingerprint};
+use tempfile::TempDir;
+
+/// A source, an archive of it, and the place for what is restored.
+struct Bench {
+    folder: TempDir,
+    archive: PathBuf,
+}
+
+impl Bench {
+    fn new(fill: impl Fn(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("data");
+        fs::create_dir(&source).unwrap();
+        fill(&source);
+        let archive = folder.path().join("archive.tar.gz");
+        let mut bench = Self { folder, archive };
+        let archive = bench.archive.clone();
+        ok(&bench.tarkeep(&["backup", "-o", archive.to_str().unwrap()], &[]));
+        bench.archive = archive;
+        bench
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn tarkeep(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_tarkeep"))
+            .args(arguments)
+            .env_clear()
+            .env("TARKEEP_SOURCE", self.at("data"))
+            .env("TARKEEP_DESTINATION", self.folder.path())
+            .env("TARKEEP_NICE", "0")
+            .envs(environment.iter().copied())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn restore(&self, arguments: &[&str]) -> Output {
+        self.tarkeep(&[&["restore", self.archive.to_str().unwrap()], arguments].concat(), &[])
+    }
+
+    /// The tree that the source's name in the archive leads to below this folder.
+    fn below(&self, folder: &str) -> PathBuf {
+        let source = self.at("data");
+        self.at(folder).join(source.strip_prefix("/").unwrap())
+    }
+
+    fn name(&self, below: &str) -> String {
+        let name = self.at("data").join(below);
+        name.strip_prefix("/").unwrap().to_str().unwrap().to_owned()
+    }
+
+    fn no_litter(&self) {
+        let places = [self.folder.path().to_path_buf(), self.at("data")];
+        for place in places.iter().filter_map(|place| place.read_dir().ok()).flatten() {
+            let name = place.unwrap().file_name();
+            assert!(
+                !name.to_str().is_some_and(|name| name.starts_with(".tarkeep-restore")),
+                "{} was left",
+                name.display()
+            );
+        }
+    }
+}
+
+/// Whether a tree looks as it did; the first name that does not is said.
+fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
+    let is = fingerprint(tree);
+    for name in was.keys().chain(is.keys()) {
+        assert_eq!(is.get(name), was.get(name), "{when}: {}", String::from_utf8_lossy(name));
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn ok(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", text(output));
+}
+
+#[test]
+fn everything_comes_back_as_it_was() {
+    let bench = Bench::new(everything);
+    ok(&bench.restore(&["--to", bench.at("out").to_str().unwrap()]));
+    same(&bench.below("out"), &fingerprint(&bench.at("data")), "");
+    for name in ["holes", "few holes", "zeros"] {
+        let about = bench.below("out").join(name).metadata().unwrap();
+        assert!(about.blocks() * 512 < about.len() / 2, "{name} is sparse again");
+    }
+    bench.no_litter();
+}
+
+#[test]
+fn a_destroyed_source_is_restored_to_where_it_was() {
+    let bench = Bench::new(everything);
+    let was = fingerprint(&bench.at("data"));
+    fs::remove_dir_all(bench.at("data")).unwrap();
+    ok(&bench.restore(&[]));
+    same(&bench.at("data"), &was, "");
+    bench.no_litter();
+}
+
+#[test]
+fn with_force_and_delete_a_changed_source_is_what_it_was() {
+    let bench = Bench::new(everything);
+    let data = bench.at("data");
+    let was = fingerprint(&data);
+    fs::write(data.join("small"), b"changed").unwrap();
+    fs::remove_dir_all(data.join("folder")).unwrap();
+    fs::write(data.join("folder"), b"a file now").unwrap();
+    fs::remove_file(data.join("large text")).unwrap();
+    fs::create_dir_all(data.join("large text/inside")).unwrap();
+    fs::create_dir_all(data.join("more/and more")).unwrap();
+    fs::write(data.join("more/and more/still"), b"more").unwrap();
+    let refused = bench.restore(&[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused).contains("is not empty: --force"), "{}", text(&refused));
+    let refused = bench.restore(&["--force"]);
+    assert!(text(&refused).contains("--yes says that it may"), "{}", text(&refused));
+    assert_eq!(fs::read(data.join("small")).unwrap(), b"changed");
+    ok(&bench.restore(&["--force", "--yes"]));
+    assert!(data.join("more/and more/still").exists(), "without --delete the others stay");
+    fs::write(data.join("empty folder/new"), b"new").unwrap();
+    ok(&bench.restore(&["--force", "--delete", "--yes"]));
+    same(&data, &was, "");
+    bench.no_litter();
+}
+
+#[test]
+fn one_path_brings_what_is_below_it_and_leaves_the_rest_alone() {
+    let bench = Bench::new(everything);
+    let data = bench.at("data");
+    let was = fingerprint(&data);
+    fs::remove_dir_all(data.join("folder/deep")).unwrap();
+    fs::write(data.join("small"), b"changed").unwrap();
+    ok(&bench.restore(&[&bench.name("folder/deep"), "--force", "--yes"]));
+    let is = fingerprint(&data);
+    for (name, line) in was.iter().filter(|(name, _)| name.starts_with(b"folder/deep")) {
+        assert_eq!(is.get(name), Some(line));
+    }
+    assert_eq!(fs::read(data.join("small")).unwrap(), b"changed");
+    // A folder on the way that is there already keeps what it has.
+    assert_eq!(was[b"folder/text".as_slice()], is[b"folder/text".as_slice()]);
+}
+
+#[test]
+fn a_glob_brings_what_fits_it_with_the_folders_around() {
+    let bench = Bench::new(everything);
+    ok(&bench.restore(&["*noise", "--to", bench.at("out").to_str().unwrap()]));
+    let is = fingerprint(&bench.below("out"));
+    let files: Vec<_> = is.keys().filter(|name| name.ends_with(b"noise")).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    let was = fingerprint(&bench.at("data"));
+    for (name, line) in is.iter().filter(|(name, _)| !name.is_empty()) {
+        assert_eq!(was.get(name), Some(line), "{}", String::from_utf8_lossy(name));
+    }
+}
+
+#[test]
+fn a_hard_link_alone_is_the_file() {
+    let bench = Bench::new(everything);
+    for (link, file, to) in [("folder/hard link", "small", "1"), ("z hard link", "large text", "2")] {
+        ok(&bench.restore(&[&bench.name(link), "--to", bench.at(to).to_str().unwrap()]));
+        let restored = fs::read(bench.below(to).join(link)).unwrap();
+        assert!(restored == fs::read(bench.at("data").join(file)).unwrap(), "{link}");
+    }
+}
+
+#[test]
+fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched() {
+    let bench = Bench::new(everything);
+    let out = bench.at("out");
+    let to = out.to_str().unwrap();
+    let file = bench.at("data/small");
+    for (arguments, code, says) in [
+        (vec!["nothing/such", "--to", to], 2, "the archive has no nothing/such"),
+        (vec!["[", "--to", to], 2, "glob ["),
+        (vec!["no*such", "--to", to], 2, "the archive has no no*such"),
+        (vec!["--to", file.to_str().unwrap()], 2, "is not a folder"),
+        (vec!["--to", "/proc/nowhere/x"], 1, "/proc/nowhere"),
+        (vec!["--delete"], 2, "--force"),
+    ] {
+        let output = bench.restore(&arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains(says), "{arguments:?}: {}", text(&output));
+        assert!(!out.exists(), "{arguments:?}");
+    }
+    ok(&bench.restore(&["--to", to, "--dry-run"]));
+    assert!(!out.exists());
+    bench.no_litter();
+}
+
+#[test]
+fn a_damaged_archive_touches_nothing() {
+    let bench = Bench::new(everything);
+    let mut bytes = fs::read(&bench.archive).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(&bench.archive, bytes).unwrap();
+    let was = fingerprint(&bench.at("data"));
+    let output = bench.restore(&["--force", "--delete", "--yes"]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    assert!(text(&output).contains("nothing was touched"), "{}", text(&output));
+    same(&bench.at("data"), &was, "");
+}
+
+#[test]
+fn a_restore_killed_at_any_step_is_undone_or_finished_by_the_next() {
+    let bench = Bench::new(everything);
+    let data = bench.at("data");
+    let was = fingerprint(&data);
+    for (step, finished) in [
+        ("restore-extracted", false),
+        ("restore-noted", true),
+        ("restore-deleted", true),
+        ("restore-swapped", true),
+    ] {
+        fs::write(data.join("small"), b"changed").unwrap();
+        fs::write(data.join("another"), b"changed").unwrap();
+        let changed = fingerprint(&data);
+        let archive = bench.archive.to_str().unwrap();
+        let arguments = ["restore", archive, "--force", "--delete", "--yes"];
+        let output = bench.tarkeep(&arguments, &[("TARKEEP_FAILPOINT", step)]);
+        assert_eq!(output.status.code(), None, "{step}: killed");
+        if !finished {
+            let mut now = fingerprint(&data);
+            now.retain(|name, _| !name.starts_with(b".tarkeep-restore"));
+            let differing: Vec<_> = changed
+                .iter()
+                .filter(|(name, line)| !name.is_empty() && now.get(*name) != Some(line))
+                .collect();
+            assert!(differing.is_empty(), "{step}: the old is untouched, but {differing:?}");
+        }
+        // The next one, of one small file to elsewhere in the same place, first cleans up.
+        let output = bench.restore(&[&bench.name("-dash"), "--force", "--yes"]);
+        ok(&output);
+        let says = if finished { "was finished" } else { "was undone" };
+        assert!(text(&output).contains(says), "{step}: {}", text(&output));
+        if finished {
+            // The second restore put a file into the source's own folder, which has the time of that.
+            let mut now = fingerprint(&data);
+            now.insert(Vec::new(), was[&Vec::new()].clone());
+            assert!(now == was, "{step}");
+        } else {
+            ok(&bench.restore(&["--force", "--delete", "--yes"]));
+            same(&data, &was, step);
+        }
+        bench.no_litter();
+    }
+}
+
+#[test]
+fn without_root_what_cannot_be_applied_is_counted() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("root, to become somebody else");
+    }
+    let bench = Bench::new(everything);
+    let out = bench.at("out");
+    fs::create_dir(&out).unwrap();
+    std::os::unix::fs::chown(&out, Some(65534), Some(65534)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    for path in [bench.folder.path(), &bench.archive] {
+        fs::set_permissions(path, mode(0o755)).unwrap();
+    }
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_tarkeep"), "restore"])
+        .arg(&bench.archive)
+        .arg("--to")
+        .arg(&out)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TARKEEP_DESTINATION", bench.folder.path())
+        .output()
+        .unwrap();
+    if output.status.code() == Some(126) || text(&output).contains("failed to execute") {
+        return common::skip("a test binary that another user may run");
+    }
+    ok(&output);
+    assert!(text(&output).contains("not applied: "), "{}", text(&output));
+    assert!(text(&output).contains("2 devices"), "{}", text(&output));
+    let restored = bench.below("out");
+    assert!(fs::read(restored.join("large text")).unwrap() == fs::read(bench.at("data/large text")).unwrap());
+    assert_eq!(restored.join("folder/text").metadata().unwrap().mode() & 0o7777, 0o751);
+}
