@@ -47,19 +47,24 @@ impl Disk {
         &self.mount_point
     }
 
-    /// Unmount it and mount what is on the disk, as after a power failure.
-    pub fn remount(&mut self) {
+    /// Let nothing be written to it from here on.
+    pub fn make_read_only(&self) {
         // Another test's child, between fork and exec, may have something open there for a moment.
-        assert!(soon(|| run("umount", &[text(self.path())])), "umount {}", self.path().display());
-        self.mounted = false;
-        // A mount namespace that another test made meanwhile has a copy of the mount. It keeps this file system alive,
-        // and mounting the same device would give the same one, cut off as it is (seen: an I/O error on every read).
-        let image = self.image.as_mut().expect("only a disk in a file can be mounted again");
-        let after = image.with_extension("after");
-        std::fs::copy(&image, &after).unwrap();
-        *image = after;
-        assert!(soon(|| self.mount()), "mount {} again", self.path().display());
-        self.mounted = true;
+        assert!(soon(|| run("mount", &["-o", "remount,ro", text(self.path())])));
+    }
+
+    /// What has reached the disk so far, as a disk of its own: what a machine finds that starts again.
+    ///
+    /// A copy, as the file system itself is not always gone when it is unmounted: a container that is being started
+    /// beside this test has it too, for a while.
+    pub fn as_found_later(&self) -> Self {
+        let mut disk = Self::unmounted();
+        let image = disk.path().with_file_name("image");
+        std::fs::copy(self.image.as_ref().unwrap(), &image).unwrap();
+        disk.image = Some(image);
+        disk.mounted = soon(|| disk.mount());
+        assert!(disk.mounted, "mount {}", disk.path().display());
+        disk
     }
 
     fn mount(&self) -> bool {
