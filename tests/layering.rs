@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop"]),
+    ("archive", &["progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
@@ -46,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("extract", &["archive", "progress", "stop", "sys"]),
+    ("extract", &["archive", "progress", "stop", "sys", "threads"]),
     (
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
@@ -74,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "state",
             "stop",
             "sys",
+            "threads",
         ],
     ),
     ("clock", &[]),
@@ -85,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("stop", &[]),
     ("sys", &[]),
+    ("threads", &[]),
 ];
 
 /// What anybody may use.
