@@ -59,7 +59,14 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     }
     let progress = Progress::default();
     progress.expect(parts.iter().map(|part| part.amount.bytes).sum());
-    let hands = Hands { stop, progress: &progress, threads, fidelity: Fidelity { full: sys::is_root() } };
+    let hands = Hands {
+        stop,
+        progress: &progress,
+        threads,
+        fidelity: Fidelity { full: sys::is_root() },
+        trusted: true,
+        salvage: false,
+    };
     let draw = !args.json && stderr().is_terminal();
     let extracted = bar::with(draw.then_some(&progress), || {
         let mut all = Extracted::default();
@@ -278,7 +285,7 @@ fn done(args: &RestoreArgs, parts: &[Part], extracted: &Extracted, began: Instan
         );
         let _ = stderr().write_all(text.as_bytes());
     }
-    if let Some(sentence) = extracted.unapplied.sentence() {
+    if let Some(sentence) = extracted.unapplied.sentence("run as root to have them") {
         log::warn!("{sentence}");
     }
     Ok(Exit::Complete)
