@@ -43,7 +43,8 @@ pub fn check_writable(folder: &Path) -> Result<()> {
 pub fn be_nice(level: u8) {
     use rustix::process::{getpriority_process, setpriority_process};
     let level = i32::from(level.min(19));
-    if getpriority_process(None).is_ok_and(|now| now < level)
+    if level > 0
+        && getpriority_process(None).is_ok_and(|now| now < level)
         && let Err(e) = setpriority_process(None, level)
     {
         log::debug!("set priority to nice {level}: {e}");

@@ -43,7 +43,8 @@ fn second_reader(path: &Path) -> (Vec<Value>, Value) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// An entry as the second reader prints it, but for its texts.

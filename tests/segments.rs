@@ -74,6 +74,7 @@ fn file(name: &str, bytes: &[u8]) -> Found {
     entry(name, Kind::File, bytes.len() as u64, Some(Body { bytes: bytes.to_vec(), ..Body::default() }))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the writer lets it refuse")]
 fn about<F>(_: &F, report: &mut Report) -> Result<About, Error> {
     let text = String::new;
     Ok(About {
@@ -253,7 +254,7 @@ fn a_wish_to_stop_ends_it_and_a_full_disk_too() {
         .unwrap_err()
     };
     assert_eq!(write(&stop, &mut io::sink()).exit().code(), 128 + 15);
-    let mut room = [0; 50_000];
+    let mut room = vec![0; 50_000];
     let error = write(&Stop::default(), &mut &mut room[..]).to_string();
     assert!(error.starts_with("write archive /backup/x: "), "{error}");
 }

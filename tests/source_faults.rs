@@ -451,7 +451,7 @@ fn a_file_that_changes_during_a_run_is_archived_as_long_as_its_header_says() {
     let changes: [(&str, Change); 3] = [
         ("grown", |path| fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap()),
         ("cut", |path| {
-            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(LARGE as u64 / 2).unwrap()
+            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(LARGE as u64 / 2).unwrap();
         }),
         ("rewritten", |path| fs::write(path, vec![b'y'; LARGE]).unwrap()),
     ];
@@ -483,7 +483,7 @@ fn a_run_that_could_not_read_something_is_incomplete() {
             return skip("the right to mount");
         }
     } else {
-        fs::set_permissions(&bad, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&bad, fs::Permissions::from_mode(0o000)).unwrap();
     }
     let kept = kept.to_str().unwrap();
     let warned = backup(&root, &["--destination", kept], &[]).output().unwrap();

@@ -398,3 +398,116 @@ pub fn decode_entries(raw: &[u8], count: usize) -> Result<Vec<EntryRecord>, Malf
     }
     Ok(records)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name() -> impl Strategy<Value = Vec<u8>> {
+        vec(any::<u8>(), 0..40)
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (any::<i64>(), 0_u32..1_000_000_000).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            Just(Kind::File),
+            Just(Kind::Directory),
+            Just(Kind::Fifo),
+            name().prop_map(Kind::Symlink),
+            name().prop_map(Kind::Hardlink),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Kind::CharDevice(major, minor)),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Kind::BlockDevice(major, minor)),
+        ]
+    }
+
+    fn entry() -> impl Strategy<Value = EntryRecord> {
+        let length = || 0_u64..1 << 60;
+        let who = (name(), kind(), 0_u32..=0o7777, any::<u32>(), any::<u32>());
+        let when = (time(), time(), any::<u64>(), any::<u64>());
+        let place = (0_u64..1 << 40, length(), length());
+        let body = (length(), any::<bool>(), any::<bool>(), proptest::option::of(length()));
+        (who, when, place, body).prop_map(|(who, when, place, body)| {
+            let (name, kind, mode, uid, gid) = who;
+            let (mtime, ctime, inode, device) = when;
+            let (segment, offset, headers) = place;
+            let (size, changed, cut, sparse) = body;
+            EntryRecord {
+                name,
+                kind,
+                mode,
+                uid,
+                gid,
+                size,
+                mtime,
+                ctime,
+                inode,
+                device,
+                segment,
+                offset,
+                headers,
+                changed,
+                cut,
+                sparse,
+            }
+        })
+    }
+
+    fn segment() -> impl Strategy<Value = SegmentRecord> {
+        let kind = prop_oneof![
+            any::<Hash>().prop_map(SegmentKind::Group),
+            Just(SegmentKind::Header),
+            Just(SegmentKind::Piece),
+            Just(SegmentKind::End),
+            Just(SegmentKind::Padding),
+        ];
+        (kind, any::<(u64, u64, u32)>(), any::<(Hash, Hash)>()).prop_map(|(kind, numbers, hashes)| {
+            SegmentRecord {
+                kind,
+                stored: numbers.0,
+                raw: numbers.1,
+                crc: numbers.2,
+                raw_hash: hashes.0,
+                stored_hash: hashes.1,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn entries_round_trip(mut records in vec(entry(), 1..20)) {
+            records.sort_by_key(|record| record.segment);
+            let raw = encode_entries(&records);
+            prop_assert_eq!(decode_entries(&raw, records.len()), Ok(records.clone()));
+            for end in 0..raw.len() {
+                prop_assert!(decode_entries(&raw[..end], records.len()).is_err());
+            }
+        }
+
+        #[test]
+        fn segments_round_trip(records in vec(segment(), 1..20)) {
+            let raw = encode_segments(&records);
+            prop_assert_eq!(decode_segments(&raw, records.len()), Ok(records.clone()));
+            for end in 0..raw.len() {
+                prop_assert!(decode_segments(&raw[..end], records.len()).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_entry_is_refused() {
+        assert!(decode_entries(&[0; 1000], 1000).is_err());
+        assert!(decode_entries(&[0xff; 1000], 1).is_err());
+        // A name that shares more than there is before it.
+        let mut raw = [0; 23];
+        raw[0] = 1;
+        assert!(decode_entries(&raw, 1).is_err());
+        // The letter of no type.
+        assert!(decode_entries(&[0; 23], 1).is_err());
+    }
+}
