@@ -4,9 +4,13 @@
 //! that was interrupted is finished by the next one; one that was interrupted before is undone.
 
 mod journal;
+mod names;
 mod selection;
+mod spool;
 mod staging;
 mod swap;
 
+pub use names::Names;
 pub use selection::{Amount, Selection};
+pub use spool::spool;
 pub use staging::{Recovered, Staging, recover};
