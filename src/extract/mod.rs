@@ -1,5 +1,6 @@
 //! Where entries become files again: below one folder, from an archive with an index on all cores, or from a stream.
 
+mod expanded;
 mod indexed;
 mod metadata;
 mod root;
@@ -7,6 +8,7 @@ mod sparse;
 
 use serde::Serialize;
 
+pub use expanded::Expanded;
 pub use indexed::extract;
 pub use metadata::{Fidelity, Unapplied};
 pub use root::{Root, split};

@@ -192,7 +192,7 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
     Ok(Wanted::These { names: found, parents })
 }
 
-fn matcher(glob: &[u8]) -> Result<Override> {
+pub(super) fn matcher(glob: &[u8]) -> Result<Override> {
     let text = std::str::from_utf8(glob)
         .map_err(|_| Error::usage(format!("glob {}: not UTF-8", printable(glob))))?;
     let wrong = |e: ignore::Error| Error::usage(format!("glob {}: {e}", printable(glob)));
@@ -209,7 +209,7 @@ fn no_such(path: &[u8]) -> Error {
 }
 
 /// As names stand in archives: no slash at either end, no `./` at the beginning.
-fn clean(path: &[u8]) -> Vec<u8> {
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let mut path = path;
     loop {
         path = match path {
@@ -220,6 +220,6 @@ fn clean(path: &[u8]) -> Vec<u8> {
 }
 
 /// The folders that a name stands in, from the outermost on.
-fn parents(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn parents(name: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| name[..at].to_vec())
 }
