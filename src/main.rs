@@ -48,11 +48,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Cat(args) => command::cat::run(&args, &config, &listening()?),
         Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
         Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
-        Command::Restore(args) => {
-            let stop = Stop::default();
-            Signals::one_shot(&stop)?;
-            command::restore::run(&args, &config, &stop)
-        }
+        Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
         Command::Next(args) => command::next::run(&args, &config, now),
         Command::Check(args) => command::check::run(&args, &config, now),
         Command::Info(args) => command::info::run(&args, &config),
