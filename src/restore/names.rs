@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ignore::overrides::Override;
 
+use super::paths::fits;
 use super::selection::{Wanted, below, clean, matcher, no_such, parents};
 use crate::archive::reader::is_below;
 use crate::error::Result;
@@ -60,11 +61,7 @@ impl Names {
                 continue;
             }
             let Some(Ok(glob)) = path.glob.as_ref().filter(|_| !path.there) else { continue };
-            let fits = |name: &[u8], folder| {
-                glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist()
-            };
-            // A folder that fits brings what is in it.
-            if fits(name, folder) || parents(name).any(|parent| fits(&parent, true)) {
+            if fits(glob, name, folder) {
                 path.found.insert(name.to_vec());
             }
         }
