@@ -116,6 +116,17 @@ pub trait Content: fmt::Debug + Send {
     fn changed(&mut self) -> io::Result<bool>;
 }
 
+/// What the names of the folders begin with that restores work in.
+pub const RESTORE_FOLDER: &str = ".tarkeep-restore-";
+
+/// Whether the last part of a name is one that restores give their folders: those are never archived and never restored,
+/// as a journal that came out of an archive would be taken for that of an interrupted restore.
+pub fn is_restore_folder(part: &[u8]) -> bool {
+    part.strip_prefix(RESTORE_FOLDER.as_bytes()).is_some_and(|random| {
+        random.len() == 16 && random.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// Something that was wanted and is not in the archive, or not as it should be. Data, not a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {

@@ -363,6 +363,24 @@ fn two_archives_after_each_other_lead_nowhere_either() {
 }
 
 #[test]
+fn a_journal_out_of_an_archive_is_not_that_of_an_interrupted_restore() {
+    let world = World::new();
+    let folder = ".tarkeep-restore-0123456789abcdef";
+    let becomes = format!("{:?}", b"../outside/evil");
+    let journal = format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"kept":[]}}"#);
+    let tar = Raw::default()
+        .header(Header { name: folder.as_bytes(), letter: b'5', mode: 0o700, ..Header::default() })
+        .folder(&format!("{folder}/new"))
+        .file(&format!("{folder}/journal"), journal.as_bytes())
+        .file("file", b"")
+        .end();
+    let why = "named as those are that restores work in";
+    world.refuses(&tar, &[], &[why; 3]);
+    world.refuses(&tar, &["--force", "--yes"], &[why; 3]);
+    assert!(!world.out(folder).exists());
+}
+
+#[test]
 fn devices_pipes_bits_and_owners_are_left_out_unless_the_archive_is_trusted() {
     let world = World::new();
     let owner = |mut header: Header<'static>| {

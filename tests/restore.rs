@@ -296,3 +296,68 @@ fn without_root_what_cannot_be_applied_is_counted() {
     assert!(fs::read(restored.join("large text")).unwrap() == fs::read(bench.at("data/large text")).unwrap());
     assert_eq!(restored.join("folder/text").metadata().unwrap().mode() & 0o7777, 0o751);
 }
+
+#[test]
+fn delete_never_removes_the_archives_that_stand_in_the_source_or_the_target() {
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("kept")).unwrap();
+        fs::write(source.join("file"), b"file").unwrap();
+    });
+    let (source, kept) = (bench.at("data"), bench.at("data/kept"));
+    let destination = [("TARKEEP_DESTINATION", kept.to_str().unwrap())];
+    ok(&bench.tarkeep(&["backup"], &destination));
+    let all = fingerprint(&kept);
+    assert!(all.len() > 3, "an archive, in its folder, and the state");
+    fs::write(source.join("more"), b"more").unwrap();
+    let delete = ["--force", "--delete", "--yes"];
+    let run = |arguments: &[&str]| {
+        bench.tarkeep(&[&["restore", "latest"], arguments, &delete].concat(), &destination)
+    };
+    ok(&run(&[]));
+    assert!(!source.join("more").exists());
+    let now = fingerprint(&kept);
+    assert!(all.keys().all(|name| now.contains_key(name)), "{now:?}");
+    let refused = run(&["--to", kept.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("is where archives are kept"), "{}", text(&refused));
+    // Above it, where no folder on the way is in the archive, and in it.
+    ok(&run(&["--to", bench.folder.path().to_str().unwrap()]));
+    let day = kept.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let day = day.into_iter().find(|path| !path.ends_with(".tarkeep")).unwrap();
+    ok(&run(&["--to", day.to_str().unwrap()]));
+    let now = fingerprint(&kept);
+    assert!(all.keys().all(|name| now.contains_key(name)), "{now:?}");
+}
+
+#[test]
+fn what_is_called_like_the_folder_of_a_restore_does_not_keep_the_rest_from_its_place() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("a/.tarkeep-restore-0123456789abcdef/new")).unwrap();
+        fs::create_dir_all(source.join("a/.tarkeep-restore-notes")).unwrap();
+        fs::write(source.join("a/.tarkeep-restore-notes/text"), b"mine").unwrap();
+        fs::write(source.join("z"), b"z").unwrap();
+    });
+    let data = bench.at("data");
+    fs::write(data.join("z"), b"changed").unwrap();
+    fs::write(data.join("a/.tarkeep-restore-notes/text"), b"changed").unwrap();
+    ok(&bench.restore(&["--force", "--yes"]));
+    assert_eq!(fs::read(data.join("z")).unwrap(), b"z");
+    assert_eq!(fs::read(data.join("a/.tarkeep-restore-notes/text")).unwrap(), b"mine");
+    ok(&bench.restore(&["--to", bench.at("out").to_str().unwrap()]));
+    assert!(!bench.below("out").join("a/.tarkeep-restore-0123456789abcdef").exists());
+}
+
+#[test]
+fn a_journal_that_somebody_else_laid_down_is_not_believed() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"file").unwrap());
+    let planted = bench.at(".tarkeep-restore-0123456789abcdef");
+    fs::create_dir_all(planted.join("new")).unwrap();
+    fs::create_dir(planted.join("old")).unwrap();
+    let becomes = format!("{:?}", b"taken");
+    let journal = format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"kept":[]}}"#);
+    fs::write(planted.join("journal"), journal).unwrap();
+    // Ours are for nobody else to read.
+    fs::set_permissions(&planted, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    ok(&bench.restore(&["--to", bench.at("out").to_str().unwrap()]));
+    assert!(planted.exists() && !bench.at("taken").exists());
+}

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -57,7 +58,7 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         said(recover(&part.target)?);
     }
     let threads = config.jobs[0].threads.get();
-    check(args, &archive, &parts, threads, stop)?;
+    check(args, config, &archive, &parts, stop)?;
     let heading = format!("archive {} of {}", printable_path(archive.path()), archive.about()?.instant);
     if !confirmed(args, &heading, &parts)? {
         return Ok(Exit::Complete);
@@ -72,7 +73,8 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         trusted: true,
         salvage: args.salvage,
     };
-    let extracted = all(args, &parts, &progress, |number, root| {
+    let spare = spare(config, archive.path());
+    let extracted = all(args, &parts, &spare, &progress, |number, root| {
         let selection = &parts[number].selection;
         let extracted = extract(&archive, root, selection, hands)?;
         Ok((extracted, selection.kept(&archive)))
@@ -106,11 +108,40 @@ fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<
     spool(&mut file, &folders, stop)
 }
 
+/// What a restore removes under no circumstances, wherever it stands: the archives, what is known of the jobs, and the
+/// archive at hand.
+fn spare(config: &Config, archive: &Path) -> Vec<(u64, u64)> {
+    let mut paths = vec![archive.to_path_buf()];
+    for job in &config.jobs {
+        paths.push(job.destination.clone());
+        paths.extend(job.state.clone());
+        // For targets within the destination.
+        let archives = job::open(job).and_then(|destination| destination.archives(&job.pattern));
+        paths.extend(archives.unwrap_or_default().into_iter().map(|stored| stored.path));
+    }
+    let ids = paths.into_iter().filter_map(|path| path.metadata().ok());
+    ids.map(|about| (about.dev(), about.ino())).collect()
+}
+
+/// Refuse to empty the folder that archives are kept in, however it is called.
+fn not_the_archives(target: &Path, config: &Config) -> Result<()> {
+    let id = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    let Some(target_id) = id(target) else { return Ok(()) };
+    if config.jobs.iter().all(|job| id(&job.destination) != Some(target_id)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is where archives are kept, and --delete would remove them: restore to another folder",
+        printable_path(target)
+    )))
+}
+
 /// Restore every part, each beside its target first. `extract` puts one below a root, and says of which folders the target
 /// keeps its own.
 fn all(
     args: &RestoreArgs,
     parts: &[Part],
+    spare: &[(u64, u64)],
     progress: &Progress,
     extract: impl Fn(usize, &Root) -> Result<(Extracted, Vec<Vec<u8>>)>,
 ) -> Result<Extracted> {
@@ -129,7 +160,7 @@ fn all(
                 )));
             }
             let tops = part.selection.tops();
-            staging.swap(args.delete.then_some(&tops[..]), kept)?;
+            staging.swap(args.delete.then_some(&tops[..]), spare, kept)?;
             all.add(extracted);
         }
         Ok(all)
@@ -200,10 +231,10 @@ fn job_of<'a>(config: &'a Config, archive: &Archive) -> Result<&'a Job> {
 }
 
 /// Everything that can be known beforehand.
-fn check(args: &RestoreArgs, archive: &Archive, parts: &[Part], threads: usize, stop: &Stop) -> Result<()> {
+fn check(args: &RestoreArgs, config: &Config, archive: &Archive, parts: &[Part], stop: &Stop) -> Result<()> {
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
         let copy = archive.file().try_clone().map_err(|e| Error::io("open archive", archive.path(), e))?;
-        let options = Options { depth: Depth::Full, threads };
+        let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };
         let verified = verify_file(copy, archive.path(), options, stop, &Progress::default())?;
         if let Some(problem) = verified.problems.first() {
             return Err(Error::damaged(format!(
@@ -217,12 +248,15 @@ fn check(args: &RestoreArgs, archive: &Archive, parts: &[Part], threads: usize, 
         if part.amount.entries == 0 {
             return Err(Error::usage("nothing in the archive was asked for"));
         }
-        target(args, part)?;
+        target(args, config, part)?;
     }
     Ok(())
 }
 
-fn target(args: &RestoreArgs, part: &Part) -> Result<()> {
+fn target(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
+    if args.delete {
+        not_the_archives(&part.target, config)?;
+    }
     let shown = printable_path(&part.target);
     let (folder, exists) = match part.target.metadata() {
         Ok(about) if about.is_dir() => (part.target.clone(), true),

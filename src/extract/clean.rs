@@ -1,5 +1,7 @@
 //! Names and link targets of archives that anybody may have written: what is taken, and what is refused.
 
+use crate::entry::is_restore_folder;
+
 /// Bytes of a name at most.
 const NAME_MAX: usize = 64 << 10;
 /// Folders that a name leads through at most: each is held open by what walks down to it.
@@ -23,6 +25,9 @@ pub fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
     let parts: Vec<_> = parts(name).collect();
     if parts.contains(&&b".."[..]) {
         return Err("its name leads upwards with ..");
+    }
+    if parts.iter().any(|part| is_restore_folder(part)) {
+        return Err("it is in a folder that is named as those are that restores work in");
     }
     if parts.len() > DEPTH_MAX {
         return Err("it is in too many folders");

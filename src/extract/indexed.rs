@@ -19,7 +19,7 @@ use super::{Choice, Extracted, Hands, sparse};
 use crate::archive::index::{EntryRecord, SegmentKind};
 use crate::archive::reader::{Archive, Decoder, Fault, Segment};
 use crate::archive::stream::{Member, Stream};
-use crate::entry::Kind;
+use crate::entry::{Kind, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 use crate::threads::spawn;
@@ -91,6 +91,12 @@ impl Extraction<'_> {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Where an entry goes, if it was chosen. The litter of an interrupted restore goes nowhere.
+    fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let place = self.choice.place(name)?;
+        (!place.split(|byte| *byte == b'/').any(is_restore_folder)).then_some(place)
+    }
+
     fn folder(&self, name: &[u8]) -> Result<OwnedFd> {
         self.root.folder(name).map_err(|e| Error::io("open folder", self.root.shown(name), e))
     }
@@ -102,7 +108,7 @@ impl Extraction<'_> {
         for entry in self.choice.entries(self.archive) {
             self.hands.stop.check()?;
             let entry = entry?;
-            let Some(place) = self.choice.place(&entry.name) else { continue };
+            let Some(place) = self.place(&entry.name) else { continue };
             let folder = if entry.kind == Kind::Directory {
                 count += 1;
                 &place[..]
@@ -164,7 +170,7 @@ impl Extraction<'_> {
         for entry in self.choice.entries(self.archive) {
             self.hands.stop.check()?;
             let entry = entry?;
-            let Some(place) = self.choice.place(&entry.name) else { continue };
+            let Some(place) = self.place(&entry.name) else { continue };
             match &mut here {
                 Some((segment, entries)) if segment.number == entry.segment => {
                     entries.push((entry, place));
@@ -269,7 +275,7 @@ impl Extraction<'_> {
         let mut instead: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
         for (place, target) in links {
             self.hands.stop.check()?;
-            let chosen = self.choice.place(target);
+            let chosen = self.place(target);
             let of = match (&chosen, instead.get(&target[..])) {
                 (Some(of), _) => of,
                 (None, Some(of)) => *of,

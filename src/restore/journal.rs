@@ -64,6 +64,14 @@ impl Journal {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
-        Ok(Some(serde_json::from_slice(&text)?))
+        let journal: Self = serde_json::from_slice(&text)?;
+        if journal
+            .becomes
+            .as_deref()
+            .is_some_and(|name| matches!(name, b"" | b"." | b"..") || name.contains(&b'/'))
+        {
+            return Err(std::io::Error::other("the name that the folder is to get is none"));
+        }
+        Ok(Some(journal))
     }
 }

@@ -1,22 +1,22 @@
 //! The folder that a restore works in, beside or in its target, and what becomes of one that was left.
 
-use std::fs::{DirBuilder, remove_dir_all};
+use std::fs::{DirBuilder, DirEntry, remove_dir_all};
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, syncfs};
+use rustix::process::geteuid;
 
 use super::journal::{Journal, Phase};
-use super::swap;
+use super::swap::{self, Id};
+use crate::entry::{RESTORE_FOLDER, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::sys::failpoint;
 
-/// What the names of these folders begin with.
-const PREFIX: &str = ".tarkeep-restore-";
 /// The new tree in it.
 const NEW: &str = "new";
 /// What had to make room, in it.
@@ -60,7 +60,7 @@ impl Staging {
             let home = target.parent().filter(|home| !home.as_os_str().is_empty()).unwrap_or(Path::new("."));
             (home.to_path_buf(), Some(name.as_bytes().to_vec()))
         };
-        let folder = home.join(format!("{PREFIX}{:016x}", RandomState::new().hash_one(0)));
+        let folder = home.join(format!("{RESTORE_FOLDER}{:016x}", RandomState::new().hash_one(0)));
         let make = |path: &Path| {
             DirBuilder::new().mode(0o700).create(path).map_err(|e| Error::io("make folder", path, e))
         };
@@ -99,18 +99,18 @@ impl Staging {
 
     /// Give everything its place. With `delete`, what the target has and the new tree has not goes; below these names
     /// only, where there are any. Folders with one of the names in `kept` are there only for what is in them: where the
-    /// target has them, they stay as they are.
+    /// target has them, they stay as they are. What is in `spare` is never removed: the archives.
     ///
     /// # Errors
     /// If something fails. What was not swapped in by then is by the next restore.
-    pub fn swap(mut self, delete: Option<&[Vec<u8>]>, kept: Vec<Vec<u8>>) -> Result<()> {
+    pub fn swap(mut self, delete: Option<&[Vec<u8>]>, spare: &[Id], kept: Vec<Vec<u8>>) -> Result<()> {
         failpoint("restore-extracted");
         let new = self.new_tree();
         let delete = match (delete, &self.becomes) {
-            (Some(below), None) => swap::extra(&new, &self.home, below)?,
+            (Some(below), None) => swap::extra(&new, &self.home, below, spare)?,
             _ => Vec::new(),
         };
-        let merged = if self.becomes.is_none() { swap::check(&new, &self.home)? } else { Vec::new() };
+        let merged = if self.becomes.is_none() { swap::check(&new, &self.home, spare)? } else { Vec::new() };
         self.sync()?;
         let journal = Journal { phase: Phase::Swapping, becomes: self.becomes.clone(), delete, merged, kept };
         self.note(&journal)?;
@@ -159,6 +159,15 @@ impl Drop for Staging {
     }
 }
 
+/// Whether this is a folder of a restore, and was made by us: in a folder that others may write to, such as `/tmp`, they
+/// could lay down one with a journal of their own.
+fn is_ours(found: &DirEntry) -> bool {
+    is_restore_folder(found.file_name().as_bytes())
+        && found.metadata().is_ok_and(|about| {
+            about.is_dir() && about.uid() == geteuid().as_raw() && about.mode() & 0o077 == 0
+        })
+}
+
 /// Look in and beside a target for restores that were interrupted, and finish or undo them.
 ///
 /// # Errors
@@ -168,10 +177,7 @@ pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
     let beside = target.parent().filter(|home| !home.as_os_str().is_empty());
     for home in [Some(target), beside].into_iter().flatten() {
         let Ok(listing) = home.read_dir() else { continue };
-        let is_ours = |name: &std::ffi::OsStr| {
-            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).is_some_and(|rest| rest.len() == 16)
-        };
-        for found in listing.flatten().filter(|found| is_ours(&found.file_name())) {
+        for found in listing.flatten().filter(is_ours) {
             let folder = found.path();
             let Some(staging) = Staging::open(home, &folder)? else { continue };
             let journal =

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::entry::Timestamp;
+use crate::entry::{Timestamp, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
@@ -49,7 +49,7 @@ fn names(folder: &OwnedFd) -> Result<Vec<CString>, Errno> {
         .collect::<Result<_, _>>()?;
     names.retain(|name| {
         let name = name.to_bytes();
-        name != b"." && name != b".." && !name.starts_with(b".tarkeep-restore-")
+        name != b"." && name != b".." && !is_restore_folder(name)
     });
     names.sort();
     Ok(names)
@@ -66,42 +66,15 @@ pub type Merged = (Vec<u8>, Timestamp);
 /// Whether everything new can get to its place by renaming. The folders that have to be merged.
 ///
 /// # Errors
-/// If another file system is mounted at a folder that gets something new.
-pub fn check(new: &Path, target: &Path) -> Result<Vec<Merged>> {
+/// If another file system is mounted at a folder that gets something new, or a folder that would have to make room holds
+/// what is in `spare`.
+pub fn check(new: &Path, target: &Path, spare: &[Id]) -> Result<Vec<Merged>> {
     let (from, to) = (open(new)?, open(target)?);
     let device = fstat(&from).map_err(|e| Error::io("look at", new, e))?.st_dev;
     let mut merged = Vec::new();
-    check_in(&from, &to, target, &[], device, &mut merged)?;
+    let extra = Extra { below: &[], spare, device };
+    extra.check_in(&from, &to, target, &[], &mut merged)?;
     Ok(merged)
-}
-
-fn check_in(
-    from: &OwnedFd,
-    to: &OwnedFd,
-    path: &Path,
-    name: &[u8],
-    device: u64,
-    merged: &mut Vec<Merged>,
-) -> Result<()> {
-    let failed = |e| Error::io("look at", path, e);
-    if fstat(to).map_err(failed)?.st_dev != device {
-        return Err(Error::failed(format!(
-            "{} is another file system than the folder around it: restore what is in it by itself, with --to",
-            printable_path(path)
-        )));
-    }
-    let stat = fstat(from).map_err(failed)?;
-    merged.push((name.to_vec(), Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }));
-    for last in names(from).map_err(failed)? {
-        let (ours, theirs) = (look(from, &last).map_err(failed)?, look(to, &last).map_err(failed)?);
-        if ours.as_ref().is_some_and(is_folder) && theirs.as_ref().is_some_and(is_folder) {
-            let below = shown(path, &last);
-            let from = open_in(from, &last).map_err(|e| Error::io("open folder", &below, e))?;
-            let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
-            check_in(&from, &to, &below, &joined(name, &last), device, merged)?;
-        }
-    }
-    Ok(())
 }
 
 fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
@@ -109,51 +82,125 @@ fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
 }
 
 /// What the target has and the new tree has not, what is in a folder before the folder. With names in `below`, only what
-/// is at or below one of them.
+/// is at or below one of them. What is in `spare`, by device and inode, stays, and so do other file systems.
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn extra(new: &Path, target: &Path, below: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+pub fn extra(new: &Path, target: &Path, below: &[Vec<u8>], spare: &[Id]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
-    extra_in(Some(&open(new)?), &open(target)?, target, &[], below, &mut found)?;
+    let target_fd = open(target)?;
+    let device = fstat(&target_fd).map_err(|e| Error::io("look at", target, e))?.st_dev;
+    let extra = Extra { below, spare, device };
+    extra.folder(Some(&open(new)?), &target_fd, target, &[], &mut found)?;
     Ok(found)
 }
 
-fn extra_in(
-    new: Option<&OwnedFd>,
-    target: &OwnedFd,
-    path: &Path,
-    prefix: &[u8],
-    below: &[Vec<u8>],
-    found: &mut Vec<Vec<u8>>,
-) -> Result<()> {
-    let failed = |e| Error::io("look at", path, e);
-    let kept: BTreeSet<CString> = match new {
-        Some(new) => names(new).map_err(failed)?.into_iter().collect(),
-        None => BTreeSet::new(),
-    };
-    for name in names(target).map_err(failed)? {
-        let place = joined(prefix, &name);
-        if prefix.is_empty() && name.to_bytes() == FOUND {
-            continue;
+/// A file or folder, whatever its name: device and inode.
+pub type Id = (u64, u64);
+
+struct Extra<'a> {
+    below: &'a [Vec<u8>],
+    spare: &'a [Id],
+    device: u64,
+}
+
+impl Extra<'_> {
+    fn check_in(
+        &self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        path: &Path,
+        name: &[u8],
+        merged: &mut Vec<Merged>,
+    ) -> Result<()> {
+        let failed = |e| Error::io("look at", path, e);
+        if fstat(to).map_err(failed)?.st_dev != self.device {
+            return Err(Error::failed(format!(
+                "{} is another file system than the folder around it: restore what is in it by itself, with --to",
+                printable_path(path)
+            )));
         }
-        let within = below.is_empty() || below.iter().any(|top| is_at_or_below(&place, top));
-        let above = below.iter().any(|top| is_at_or_below(top, &place));
-        if !within && !above {
-            continue;
+        let stat = fstat(from).map_err(failed)?;
+        merged.push((name.to_vec(), Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }));
+        for last in names(from).map_err(failed)? {
+            let (ours, theirs) = (look(from, &last).map_err(failed)?, look(to, &last).map_err(failed)?);
+            if ours.as_ref().is_some_and(is_folder) && theirs.as_ref().is_some_and(is_folder) {
+                let below = shown(path, &last);
+                let from = open_in(from, &last).map_err(|e| Error::io("open folder", &below, e))?;
+                let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
+                self.check_in(&from, &to, &below, &joined(name, &last), merged)?;
+            } else if let Some(theirs) = theirs.as_ref().filter(|theirs| ours.is_some() && is_folder(theirs))
+            {
+                let below = shown(path, &last);
+                let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
+                if self.spares(theirs)
+                    || self.folder(None, &to, &below, &joined(name, &last), &mut Vec::new())?
+                {
+                    return Err(Error::failed(format!(
+                        "{} is no folder in the archive, and here archives are kept in it, or another file system is mounted: \
+                     move it away, or restore with --to",
+                        printable_path(&below)
+                    )));
+                }
+            }
         }
-        let gone = within && !kept.contains(&name);
-        if look(target, &name).map_err(failed)?.as_ref().is_some_and(is_folder) {
-            let inner = shown(path, &name);
-            let theirs = open_in(target, &name).map_err(|e| Error::io("open folder", &inner, e))?;
-            let ours = new.and_then(|new| open_in(new, &name).ok());
-            extra_in(ours.as_ref(), &theirs, &inner, &place, below, found)?;
-        }
-        if gone {
-            found.push(place);
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn spares(&self, stat: &Stat) -> bool {
+        stat.st_dev != self.device || self.spare.contains(&(stat.st_dev, stat.st_ino))
+    }
+
+    /// Whether something in the folder stays that is in no archive.
+    fn folder(
+        &self,
+        new: Option<&OwnedFd>,
+        target: &OwnedFd,
+        path: &Path,
+        prefix: &[u8],
+        found: &mut Vec<Vec<u8>>,
+    ) -> Result<bool> {
+        let failed = |e| Error::io("look at", path, e);
+        let kept: BTreeSet<CString> = match new {
+            Some(new) => names(new).map_err(failed)?.into_iter().collect(),
+            None => BTreeSet::new(),
+        };
+        let mut stays = false;
+        for name in names(target).map_err(failed)? {
+            let place = joined(prefix, &name);
+            if prefix.is_empty() && name.to_bytes() == FOUND {
+                continue;
+            }
+            let within = self.below.is_empty() || self.below.iter().any(|top| is_at_or_below(&place, top));
+            let above = self.below.iter().any(|top| is_at_or_below(top, &place));
+            if !within && !above {
+                continue;
+            }
+            let mut gone = within && !kept.contains(&name);
+            let Some(stat) = look(target, &name).map_err(failed)? else { continue };
+            if self.spares(&stat) {
+                if gone {
+                    let what = "archives are kept there, or it is another file system";
+                    log::warn!("{} stays: {what}", printable_path(&shown(path, &name)));
+                }
+                stays = true;
+                continue;
+            }
+            if is_folder(&stat) {
+                let inner = shown(path, &name);
+                let theirs = open_in(target, &name).map_err(|e| Error::io("open folder", &inner, e))?;
+                let ours = new.and_then(|new| open_in(new, &name).ok());
+                if self.folder(ours.as_ref(), &theirs, &inner, &place, found)? {
+                    stays = true;
+                    gone = false;
+                }
+            }
+            if gone {
+                found.push(place);
+            }
+        }
+        Ok(stays)
+    }
 }
 
 fn is_at_or_below(name: &[u8], folder: &[u8]) -> bool {

@@ -18,7 +18,7 @@ use super::open::{Fault, Opened, device, id, look, open, open_quietly, open_root
 use super::uncached::Ways;
 use super::xattr::Xattrs;
 use super::{Options, Source};
-use crate::entry::{Content, Entry, Found, Kind, Miss};
+use crate::entry::{Content, Entry, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 
@@ -147,6 +147,10 @@ impl Walk {
             hint => hint,
         };
         let was_folder = hint == Hint::Folder;
+        if was_folder && is_restore_folder(name.to_bytes()) {
+            log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
+            return None;
+        }
         if self.rules.excludes(&self.name[self.below..], was_folder) {
             return None;
         }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Part, all, confirmed, done, said, target};
+use super::{Part, all, confirmed, done, said, spare, target};
 use crate::archive::reader::{Unindexed, is_below};
 use crate::archive::stream::{Input, Member, Stream};
 use crate::archive::verify::verify_entries;
@@ -90,7 +90,7 @@ pub fn run(
     }
     for part in &parts {
         said(recover(&part.target)?);
-        target(args, part)?;
+        target(args, config, part)?;
     }
     let whose = match (&unindexed.damage, trusted) {
         (Some(_), _) => "whose index is damaged",
@@ -110,7 +110,8 @@ pub fn run(
         trusted,
         salvage: args.salvage,
     };
-    let extracted = all(args, &parts, &progress, |number, root| {
+    let spare = spare(config, &unindexed.path);
+    let extracted = all(args, &parts, &spare, &progress, |number, root| {
         let selection = &parts[number].selection;
         let place = |name: &[u8]| selection.place(name);
         let extracted = extract_stream(streamed.input()?, &unindexed.path, root, &place, hands)?;
