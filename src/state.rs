@@ -6,9 +6,11 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::agenda::{ATTEMPTS, Begun};
@@ -153,7 +155,13 @@ impl Folder {
         let mut text = serde_json::to_vec_pretty(state).expect("plain data with text keys always serialises");
         text.push(b'\n');
         let failed = |e: io::Error| Error::io("write state", &temporary, e);
-        let mut file = File::create(&temporary).map_err(failed)?;
+        // The folder may belong to somebody whom root must not write elsewhere for: what was left there, a link to any file
+        // included, is removed and not written to.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut file = File::create_new(&temporary).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         drop(file);
@@ -233,6 +241,7 @@ fn open_lock(path: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(|e| Error::io("open lock", path, e))
 }
@@ -279,5 +288,27 @@ mod required {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
         instant::deserialize(from)?.ok_or_else(|| D::Error::custom("an instant is missing"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_was_left_in_the_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let victim = base.path().join("victim");
+        fs::write(&victim, b"secret").unwrap();
+        let folder = Folder::new(base.path().join("state"));
+        folder.create().unwrap();
+        std::os::unix::fs::symlink(&victim, folder.file("data", "json.new")).unwrap();
+        folder.update("data", |state| state.verified = Some(DateTime::UNIX_EPOCH)).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"secret");
+        assert!(folder.load("data").verified.is_some());
+        let lock = folder.file("data", "lock");
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&victim, lock).unwrap();
+        assert!(folder.update("data", |_| {}).is_err());
     }
 }
