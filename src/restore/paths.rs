@@ -53,7 +53,8 @@ impl Paths {
     pub fn fit(&mut self, name: &[u8], folder: bool) -> bool {
         let mut fits = self.0.is_empty();
         for typed in &mut self.0 {
-            if is_below(name, &typed.name) || typed.glob.as_ref().is_some_and(|glob| fits(glob, name, folder))
+            if is_below(name, &typed.name)
+                || typed.glob.as_ref().is_some_and(|glob| glob_fits(glob, name, folder))
             {
                 typed.used = true;
                 fits = true;
@@ -84,8 +85,9 @@ impl Paths {
 }
 
 /// Whether a glob fits this name, or a folder above it: that brings all that is in it.
-fn fits(glob: &Override, name: &[u8], folder: bool) -> bool {
-    let fits = |name: &[u8], folder| glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist();
+fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
+    let fits =
+        |name: &[u8], folder| glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist();
     fits(name, folder) || parents(name).any(|parent| fits(&parent, true))
 }
 
@@ -95,9 +97,14 @@ mod tests {
 
     #[test]
     fn names_are_understood_as_they_are_typed() {
-        for (typed, meant) in
-            [("data/x", "data/x"), ("/data/x/", "data/x"), ("./data", "data"), (".", ""), ("./", ""), ("/", "")]
-        {
+        for (typed, meant) in [
+            ("data/x", "data/x"),
+            ("/data/x/", "data/x"),
+            ("./data", "data"),
+            (".", ""),
+            ("./", ""),
+            ("/", ""),
+        ] {
             assert_eq!(clean(typed.as_bytes()), meant.as_bytes(), "{typed}");
         }
     }
