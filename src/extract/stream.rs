@@ -382,7 +382,7 @@ impl Extraction<'_> {
                 .sum::<usize>();
         if self.attributes + size > ATTRIBUTES_KEPT {
             self.metadata.unapplied.attributes += attributes.xattrs.len() as u64;
-            *attributes = Default::default();
+            *attributes = Attributes::default();
         } else {
             self.attributes += size;
         }
