@@ -277,8 +277,12 @@ pub struct VerifyArgs {
 /// `restore`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, or latest. A PATH is a name \
-in it, data/photos, with all below it, or a glob.
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for standard \
+input, which is read to its end before anything is touched. A PATH is a name in it, data/photos, with all below it, or a \
+glob.
+
+Of an archive that another tool made, what could do harm is refused, named, and the rest restored (exit 3); --trust \
+takes it all.
 
 Everything is written beside what is there, and swapped in when it is complete. A restore that is interrupted is \
 finished or undone by the next one.
@@ -287,7 +291,8 @@ Examples:
   tarkeep restore latest                          back to where it came from, if that is empty
   tarkeep restore latest --force --delete --yes   exactly as it was
   tarkeep restore latest --to here                into a folder
-  tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive")]
+  tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive
+  docker compose exec -T backup restore <x.tar.gz from the host into a container")]
 pub struct RestoreArgs {
     /// Archive to restore from
     #[arg(value_name = "ARCHIVE")]
@@ -316,6 +321,14 @@ pub struct RestoreArgs {
     /// Do not read the archive through before anything is touched
     #[arg(long)]
     pub no_verify: bool,
+
+    /// Believe an archive that another tool made: owners, devices, set-id bits, links to anywhere
+    #[arg(long)]
+    pub trust: bool,
+
+    /// Restore what can be read of a damaged archive, and list what is lost
+    #[arg(long)]
+    pub salvage: bool,
 
     /// Only say what would be done
     #[arg(long)]
@@ -367,18 +380,29 @@ pub struct CompletionsArgs {
 }
 
 impl Cli {
-    /// Understand a command line. A program called `backup`, as the image has one, is `tarkeep backup -o -`.
+    /// Understand a command line. A program called `backup`, as the image has one, is `tarkeep backup -o -`; one called
+    /// `restore` is `tarkeep restore`, and restores standard input if no archive is named.
     ///
     /// # Errors
     /// If it cannot be understood, or asks for help, which clap prints either way.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-        let as_backup =
-            arguments.first().is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("backup")));
-        if as_backup {
-            arguments.splice(..1, ["tarkeep".into(), "backup".into()]);
+        let called = arguments.first().and_then(|name| Path::new(name).file_name().map(OsStr::to_owned));
+        let called = |name| called.as_deref() == Some(OsStr::new(name));
+        let as_backup = called("backup");
+        for name in ["backup", "restore"] {
+            if called(name) {
+                arguments.splice(..1, ["tarkeep".into(), name.into()]);
+            }
         }
-        let mut cli = Self::try_parse_from(arguments)?;
+        let parsed = Self::try_parse_from(&arguments);
+        let mut cli = match parsed {
+            Err(error) if called("restore") && error.kind() == ErrorKind::MissingRequiredArgument => {
+                arguments.push("-".into());
+                Self::try_parse_from(arguments)?
+            }
+            parsed => parsed?,
+        };
         if let Command::Backup(args) = &mut cli.command {
             if as_backup && args.output.is_none() && args.destination.is_none() {
                 args.output = Some("-".into());
@@ -463,6 +487,22 @@ mod tests {
             let Command::Backup(args) = read(line).unwrap().command else { panic!("{line}") };
             assert_eq!(args.output.as_deref(), output.map(Path::new), "{line}");
         }
+    }
+
+    #[test]
+    fn a_program_called_restore_reads_standard_input_unless_told_otherwise() {
+        for (line, archive) in [
+            ("/bin/restore", "-"),
+            ("restore --force --yes", "-"),
+            ("restore --to here", "-"),
+            ("restore latest", "latest"),
+            ("restore latest data/a --to here", "latest"),
+        ] {
+            let Command::Restore(args) = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(args.archive, archive, "{line}");
+        }
+        assert!(read("tarkeep restore").is_err());
+        assert!(read("restore --delete").is_err());
     }
 
     #[test]

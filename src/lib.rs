@@ -25,3 +25,4 @@ pub mod source;
 pub mod state;
 pub mod stop;
 pub mod sys;
+pub mod threads;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop"]),
+    ("archive", &["progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
@@ -47,7 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("compare", &["archive", "extract", "restore::paths", "source", "stop"]),
-    ("extract", &["archive", "progress", "stop", "sys"]),
+    ("extract", &["archive", "progress", "stop", "sys", "threads"]),
     (
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
@@ -76,6 +76,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "state",
             "stop",
             "sys",
+            "threads",
         ],
     ),
     ("clock", &[]),
@@ -87,6 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("stop", &[]),
     ("sys", &[]),
+    ("threads", &[]),
 ];
 
 /// What anybody may use.

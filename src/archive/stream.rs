@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 pub use gzip::{Format, Gunzip, Trailing};
-pub use header::{Attributes, Member};
+pub use header::{Attributes, MAP_MAX, Member};
 use header::{Block, Extended, Type};
 pub use input::Input;
 
@@ -22,6 +22,9 @@ const BLOCK: usize = 512;
 
 /// Bytes of all extended headers of one entry at most: names and attributes are far smaller in every real archive.
 const EXTENDED_MAX: u64 = 16 << 20;
+
+/// Bytes of a global header at most: it is copied for every entry.
+const GLOBAL_MAX: u64 = 64 << 10;
 
 /// Why a stream cannot be read on.
 #[derive(Debug)]
@@ -83,6 +86,11 @@ impl<R: Read> Stream<R> {
         self.offset
     }
 
+    /// Bytes of the body that have not been read.
+    pub fn left(&self) -> u64 {
+        self.body
+    }
+
     /// What the stream is read from.
     pub fn get_ref(&self) -> &R {
         &self.reader
@@ -120,10 +128,13 @@ impl<R: Read> Stream<R> {
                 self.end()?;
                 return Ok(None);
             }
-            let header = block.parse().map_err(bad)?;
+            let mut header = block.parse().map_err(bad)?;
             begun = true;
             match header.kind {
                 Type::Pax | Type::PaxGlobal | Type::LongName | Type::LongLink => {
+                    if header.kind == Type::PaxGlobal {
+                        room = room.min(GLOBAL_MAX);
+                    }
                     room = room.checked_sub(header.size).ok_or(bad("its extended header is too long"))?;
                     let records = self.record(header.size)?;
                     match header.kind {
@@ -132,6 +143,7 @@ impl<R: Read> Stream<R> {
                         Type::LongLink => extended.long_link(records),
                         _ => {
                             self.globals.pax(&records).map_err(bad)?;
+                            self.globals.forget_what_is_of_one();
                             // What was said for this entry alone stays above what is said for all.
                             let mut all = self.globals.clone();
                             all.overlay(extended);
@@ -151,6 +163,10 @@ impl<R: Read> Stream<R> {
                     while more {
                         let map = self.block()?.ok_or(bad("it ends in the map of a sparse file"))?;
                         more = map.map_goes_on();
+                        header.map.extend(map.map().map_err(bad)?);
+                        if header.map.len() > 2 * MAP_MAX {
+                            return Err(bad("the map of a sparse file is too long"));
+                        }
                     }
                     let member = extended.member(header, start, self.offset - start).map_err(bad)?;
                     self.pass(member.stored).map_err(bad)?;

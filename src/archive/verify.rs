@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::reader::{self, Opened};
-use super::stream::Input;
+use super::stream::{Input, Member};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable_path};
@@ -174,7 +174,20 @@ pub fn verify_stream(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Verified> {
-    streamed::read(Input::new(reader, path, stop)?, None, stop, progress)
+    streamed::read(Input::new(reader, path, stop)?, None, (stop, progress), &mut |_| Ok(()))
+}
+
+/// Verify a tar stream by reading it through, and show each of its entries as it comes by.
+///
+/// # Errors
+/// If `stop` asks, `each` ends it, or more comes out of the input than may.
+pub fn verify_entries(
+    input: Input,
+    stop: &Stop,
+    progress: &Progress,
+    each: &mut dyn FnMut(&Member) -> Result<()>,
+) -> Result<Verified> {
+    streamed::read(input, None, (stop, progress), each)
 }
 
 /// The message without the path, which the caller says.

@@ -1,6 +1,9 @@
 //! `restore`: from an archive back to files.
 
+mod streamed;
+
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +26,7 @@ use crate::extract::{Extracted, Fidelity, Hands, Root, extract};
 use crate::job;
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::progress::Progress;
-use crate::restore::{Amount, Recovered, Selection, Staging, recover};
+use crate::restore::{Amount, Recovered, Selection, Staging, recover, spool};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -41,12 +44,13 @@ struct Part {
 pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let began = Instant::now();
     let which = which(&args.archive, config)?;
-    let file = which.open()?;
-    let Opened::Indexed(archive) = from_file(file, &which.path)? else {
-        return Err(Error::usage(format!(
-            "archive {} has no index: this version restores only its own archives; tar -xzf takes any",
-            printable_path(&which.path)
-        )));
+    let mut file = which.open()?;
+    if which.is_stdin() {
+        file = kept(file, args, config, stop)?;
+    }
+    let archive = match from_file(file, &which.path)? {
+        Opened::Indexed(archive) => archive,
+        Opened::Unindexed(unindexed) => return streamed::run(args, config, &unindexed, stop, began),
     };
     let parts = parts(args, config, &archive)?;
     for part in &parts {
@@ -54,21 +58,82 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     }
     let threads = config.jobs[0].threads.get();
     check(args, &archive, &parts, threads, stop)?;
-    if !confirmed(args, &archive, &parts)? {
+    let heading = format!("archive {} of {}", printable_path(archive.path()), archive.about()?.instant);
+    if !confirmed(args, &heading, &parts)? {
         return Ok(Exit::Complete);
     }
     let progress = Progress::default();
     progress.expect(parts.iter().map(|part| part.amount.bytes).sum());
-    let hands = Hands { stop, progress: &progress, threads, fidelity: Fidelity { full: sys::is_root() } };
-    let draw = !args.json && stderr().is_terminal();
-    let extracted = bar::with(draw.then_some(&progress), || {
-        let mut all = Extracted::default();
-        for part in &parts {
-            all.add(one(args, &archive, part, hands)?);
-        }
-        Ok::<_, Error>(all)
+    let hands = Hands {
+        stop,
+        progress: &progress,
+        threads,
+        fidelity: Fidelity { full: sys::is_root() },
+        trusted: true,
+        salvage: args.salvage,
+    };
+    let extracted = all(args, &parts, &progress, |number, root| {
+        let selection = &parts[number].selection;
+        let extracted = extract(&archive, root, selection, hands)?;
+        Ok((extracted, selection.kept(&archive)))
     })?;
-    done(args, &parts, &extracted, began)
+    done(args, &parts, &extracted, began, "run as root to have them")
+}
+
+/// Standard input as a file that can be read more than once.
+fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<File> {
+    let about = file.metadata().map_err(|e| Error::io("look at", "standard input", e))?;
+    if about.is_file() {
+        return Ok(file);
+    }
+    if file.is_terminal() {
+        return Err(Error::usage(
+            "an archive is wanted from standard input, which is a terminal: docker compose exec -T backup restore <FILE, \
+             or restore FILE",
+        ));
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for job in &config.jobs {
+        folders.extend(job.state.clone());
+        folders.extend([job.destination.join(".tarkeep"), job.destination.clone()]);
+    }
+    match &args.to {
+        Some(to) => folders.extend(to.ancestors().map(Path::to_path_buf)),
+        None => folders.extend(config.jobs.iter().flat_map(|job| job.sources.clone())),
+    }
+    folders.retain(|folder| !folder.as_os_str().is_empty());
+    let mut file = file;
+    spool(&mut file, &folders, stop)
+}
+
+/// Restore every part, each beside its target first. `extract` puts one below a root, and says of which folders the target
+/// keeps its own.
+fn all(
+    args: &RestoreArgs,
+    parts: &[Part],
+    progress: &Progress,
+    extract: impl Fn(usize, &Root) -> Result<(Extracted, Vec<Vec<u8>>)>,
+) -> Result<Extracted> {
+    let draw = !args.json && stderr().is_terminal();
+    bar::with(draw.then_some(progress), || {
+        let mut all = Extracted::default();
+        for (number, part) in parts.iter().enumerate() {
+            let staging = Staging::begin(&part.target)?;
+            let root = Root::open(&staging.new_tree())?;
+            let (extracted, kept) = extract(number, &root)?;
+            if extracted.entries == 0 && extracted.refused.count + extracted.lost.count > 0 {
+                let why = extracted.refused.names.iter().chain(&extracted.lost.names).next();
+                return Err(Error::failed(format!(
+                    "nothing could be restored, and nothing was touched: {}",
+                    why.map_or("", String::as_str)
+                )));
+            }
+            let tops = part.selection.tops();
+            staging.swap(args.delete.then_some(&tops[..]), kept)?;
+            all.add(extracted);
+        }
+        Ok(all)
+    })
 }
 
 fn said(recovered: Vec<Recovered>) {
@@ -136,14 +201,14 @@ fn job_of<'a>(config: &'a Config, archive: &Archive) -> Result<&'a Job> {
 
 /// Everything that can be known beforehand.
 fn check(args: &RestoreArgs, archive: &Archive, parts: &[Part], threads: usize, stop: &Stop) -> Result<()> {
-    if !args.no_verify && args.paths.is_empty() {
+    if !args.no_verify && !args.salvage && args.paths.is_empty() {
         let copy = archive.file().try_clone().map_err(|e| Error::io("open archive", archive.path(), e))?;
         let options = Options { depth: Depth::Full, threads };
         let verified = verify_file(copy, archive.path(), options, stop, &Progress::default())?;
         if let Some(problem) = verified.problems.first() {
             return Err(Error::damaged(format!(
-                "archive {}: {problem}; nothing was touched; `tarkeep verify` says all that is wrong, --no-verify \
-                 restores all the same, until the damage",
+                "archive {}: {problem}; nothing was touched; `tarkeep verify` says all that is wrong, --salvage \
+                 restores what can be read",
                 printable_path(archive.path())
             )));
         }
@@ -217,9 +282,8 @@ fn retyped(args: &RestoreArgs) -> String {
 }
 
 /// Show what will happen, and ask.
-fn confirmed(args: &RestoreArgs, archive: &Archive, parts: &[Part]) -> Result<bool> {
-    let about = archive.about()?;
-    let mut text = format!("archive {} of {}\n", printable_path(archive.path()), about.instant);
+fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bool> {
+    let mut text = format!("{heading}\n");
     for part in parts {
         let _ = writeln!(
             text,
@@ -253,16 +317,14 @@ fn confirmed(args: &RestoreArgs, archive: &Archive, parts: &[Part]) -> Result<bo
     Err(Error::failed("not confirmed; nothing was touched"))
 }
 
-fn one(args: &RestoreArgs, archive: &Archive, part: &Part, hands: Hands) -> Result<Extracted> {
-    let staging = Staging::begin(&part.target)?;
-    let root = Root::open(&staging.new_tree())?;
-    let extracted = extract(archive, &root, &part.selection, hands)?;
-    let tops = part.selection.tops();
-    staging.swap(args.delete.then_some(&tops[..]), part.selection.kept(archive))?;
-    Ok(extracted)
-}
-
-fn done(args: &RestoreArgs, parts: &[Part], extracted: &Extracted, began: Instant) -> Result<Exit> {
+/// Say what came of it. `remedy` is what to do to have metadata that was not applied.
+fn done(
+    args: &RestoreArgs,
+    parts: &[Part],
+    extracted: &Extracted,
+    began: Instant,
+    remedy: &str,
+) -> Result<Exit> {
     let took = began.elapsed();
     if args.json {
         let targets: Vec<_> = parts.iter().map(|part| printable_path(&part.target)).collect();
@@ -278,8 +340,24 @@ fn done(args: &RestoreArgs, parts: &[Part], extracted: &Extracted, began: Instan
         );
         let _ = stderr().write_all(text.as_bytes());
     }
-    if let Some(sentence) = extracted.unapplied.sentence() {
+    if let Some(sentence) = extracted.unapplied.sentence(remedy) {
         log::warn!("{sentence}");
     }
-    Ok(Exit::Complete)
+    let mut exit = Exit::Complete;
+    for (named, what, as_exit) in [
+        (&extracted.refused, "refused; --trust takes it all", Exit::Incomplete),
+        (&extracted.lost, "lost", Exit::Damaged),
+    ] {
+        if named.count == 0 {
+            continue;
+        }
+        exit = exit.worse(as_exit);
+        log::warn!("{} {what}", counted(named.count, "entry was", "entries were"));
+        named.names.iter().for_each(|name| log::warn!("  {name}"));
+        let more = named.count - named.names.len() as u64;
+        if more > 0 {
+            log::warn!("  and {more} more");
+        }
+    }
+    Ok(exit)
 }

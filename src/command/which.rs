@@ -34,6 +34,11 @@ impl Which {
         Self { path, stdin: false }
     }
 
+    /// Whether it comes from standard input.
+    pub fn is_stdin(&self) -> bool {
+        self.stdin
+    }
+
     /// Open it. What comes through a pipe can be read only once.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Unapplied {
     pub devices: u64,
     /// Set-id and sticky bits.
     pub bits: u64,
+    /// Modes that let others write, or keep the owner out: left out for archives that are not trusted.
+    pub modes: u64,
 }
 
 impl Unapplied {
@@ -44,21 +46,23 @@ impl Unapplied {
         self.attributes += other.attributes;
         self.devices += other.devices;
         self.bits += other.bits;
+        self.modes += other.modes;
     }
 
-    /// One sentence, if there is anything to say.
-    pub fn sentence(&self) -> Option<String> {
+    /// One sentence, if there is anything to say. `remedy` is what to do to have it all.
+    pub fn sentence(&self, remedy: &str) -> Option<String> {
         let parts: Vec<String> = [
             (self.owners, "owners"),
             (self.attributes, "extended attributes or ACLs"),
             (self.devices, "devices"),
             (self.bits, "set-id bits"),
+            (self.modes, "modes"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-        (!parts.is_empty()).then(|| format!("not applied: {}; run as root to have them", parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("not applied: {}; {remedy}", parts.join(", ")))
     }
 }
 
@@ -96,7 +100,13 @@ impl Metadata {
             match fsetxattr(fd, name.as_c_str(), &value, XattrFlags::empty()) {
                 Ok(()) => {}
                 Err(
-                    Errno::NOTSUP | Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::NOSPC | Errno::RANGE,
+                    Errno::NOTSUP
+                    | Errno::PERM
+                    | Errno::ACCESS
+                    | Errno::INVAL
+                    | Errno::NOSPC
+                    | Errno::RANGE
+                    | Errno::TOOBIG,
                 ) => {
                     self.unapplied.attributes += 1;
                 }

@@ -1,17 +1,21 @@
 //! Where entries become files again: below one folder, from an archive with an index on all cores, or from a stream.
 
+mod clean;
 mod expanded;
 mod indexed;
 mod metadata;
 mod root;
 mod sparse;
+mod stream;
 
 use serde::Serialize;
 
+pub use clean::clean;
 pub use expanded::Expanded;
 pub use indexed::extract;
 pub use metadata::{Fidelity, Unapplied};
 pub use root::{Root, split};
+pub use stream::{ENTRIES_MAX, Places, extract_stream};
 
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::Archive;
@@ -42,6 +46,39 @@ pub struct Hands<'a> {
     pub threads: usize,
     /// What is put on the files besides their bodies.
     pub fidelity: Fidelity,
+    /// Whether a stream may make links to anywhere, devices, and what others can write.
+    pub trusted: bool,
+    /// Whether to go on behind damage, and note what is lost.
+    pub salvage: bool,
+}
+
+/// Names that are kept of what was refused or lost; all are counted.
+pub const NAMES_KEPT: usize = 100;
+
+/// A count, and the first [`NAMES_KEPT`] of what was counted, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// How many in all.
+    pub count: u64,
+    /// The first, each with the reason.
+    pub names: Vec<String>,
+}
+
+impl Named {
+    /// Count one more.
+    pub fn note(&mut self, what: String) {
+        self.count += 1;
+        if self.names.len() < NAMES_KEPT {
+            self.names.push(what);
+        }
+    }
+
+    /// Add what was counted elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.count += other.count;
+        let room = NAMES_KEPT - self.names.len();
+        self.names.extend(other.names.into_iter().take(room));
+    }
 }
 
 /// What was extracted.
@@ -53,6 +90,10 @@ pub struct Extracted {
     pub bytes: u64,
     /// What could not be put on them.
     pub unapplied: Unapplied,
+    /// What an archive that is not trusted may not have.
+    pub refused: Named,
+    /// What could not be read, where that is no failure.
+    pub lost: Named,
 }
 
 impl Extracted {
@@ -61,5 +102,7 @@ impl Extracted {
         self.entries += other.entries;
         self.bytes += other.bytes;
         self.unapplied.add(other.unapplied);
+        self.refused.add(other.refused);
+        self.lost.add(other.lost);
     }
 }

@@ -5,6 +5,8 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::{Errno, pwrite};
 
+use crate::archive::stream::MAP_MAX;
+
 /// A run of zeros of this length, at a multiple of it, is left as a hole.
 const BLOCK: usize = 4096;
 
@@ -49,6 +51,9 @@ pub fn read_map(body: &mut impl Read, size: u64) -> io::Result<Vec<(u64, u64)>> 
     let count = numbers.next()?;
     let mut map = Vec::new();
     let mut end = 0;
+    if count > MAP_MAX as u64 {
+        return Err(bad());
+    }
     for _ in 0..count {
         let (offset, length) = (numbers.next()?, numbers.next()?);
         if offset < end || offset.checked_add(length).is_none_or(|end| end > size) {

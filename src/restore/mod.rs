@@ -6,9 +6,13 @@
 pub mod paths;
 
 mod journal;
+mod names;
 mod selection;
+mod spool;
 mod staging;
 mod swap;
 
+pub use names::Names;
 pub use selection::{Amount, Selection};
+pub use spool::spool;
 pub use staging::{Recovered, Staging, recover};

@@ -85,7 +85,7 @@ impl Paths {
 }
 
 /// Whether a glob fits this name, or a folder above it: that brings all that is in it.
-fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
+pub(super) fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
     let fits =
         |name: &[u8], folder| glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist();
     fits(name, folder) || parents(name).any(|parent| fits(&parent, true))

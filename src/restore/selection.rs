@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use ignore::overrides::{Override, OverrideBuilder};
 
+use super::names::Names;
+use super::paths::glob_fits;
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{Archive, is_below};
 use crate::error::{Error, Result};
@@ -20,8 +22,8 @@ pub struct Selection {
     wanted: Wanted,
 }
 
-#[derive(Debug)]
-enum Wanted {
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
     All,
     /// These names and all below them, ascending and none below another; and the folders that they stand in.
     Below {
@@ -55,6 +57,11 @@ impl Selection {
         Ok(Self { prefix, base, wanted })
     }
 
+    /// These names of a stream.
+    pub fn of_names(names: &Names, prefix: Vec<u8>, base: Vec<u8>) -> Self {
+        Self { prefix, base, wanted: names.wanted() }
+    }
+
     /// Count what is selected.
     ///
     /// # Errors
@@ -82,6 +89,11 @@ impl Selection {
 
     /// Places of folders that are there only for what is in them.
     pub fn kept(&self, archive: &Archive) -> Vec<Vec<u8>> {
+        self.kept_with(!self.prefix.is_empty() && matches!(archive.find(&self.prefix), Ok(Some(_))))
+    }
+
+    /// [`Selection::kept`] where it is known whether the root of what is restored has an entry.
+    pub fn kept_with(&self, root: bool) -> Vec<Vec<u8>> {
         let mut kept: Vec<_> = match &self.wanted {
             Wanted::All => Vec::new(),
             Wanted::Below { parents, .. } | Wanted::These { parents, .. } => {
@@ -89,10 +101,7 @@ impl Selection {
             }
         };
         // Without an entry of its own the root is nobody's.
-        let root = !self.prefix.is_empty()
-            && self.base.is_empty()
-            && matches!(archive.find(&self.prefix), Ok(Some(_)));
-        if !root {
+        if !root || !self.base.is_empty() {
             kept.push(Vec::new());
         }
         kept
@@ -149,17 +158,7 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
         }
     }
     if globs.is_empty() {
-        let tops: Vec<Vec<u8>> = names
-            .iter()
-            .filter(|name| !names.iter().any(|other| other != *name && is_below(name, other)))
-            .cloned()
-            .collect();
-        let parents = tops
-            .iter()
-            .flat_map(|name| parents(name))
-            .filter(|parent| !tops.iter().any(|top| is_below(parent, top)));
-        let parents = parents.collect();
-        return Ok(Wanted::Below { names: tops, parents });
+        return Ok(below(&names));
     }
     let matchers = globs.iter().map(|glob| Ok((*glob, matcher(glob)?))).collect::<Result<Vec<_>>>()?;
     let mut found = BTreeSet::new();
@@ -169,14 +168,7 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
         let folder = entry.kind == crate::entry::Kind::Directory;
         let mut chosen = names.iter().any(|name| is_below(&entry.name, name));
         for (used, (_, matcher)) in used.iter_mut().zip(&matchers) {
-            // A folder that fits brings what is in it.
-            let text = String::from_utf8_lossy(&entry.name);
-            let fits = matcher.matched(text.as_ref(), folder).is_whitelist()
-                || parents(&entry.name).any(|parent| {
-                    found.contains(&parent) && {
-                        matcher.matched(String::from_utf8_lossy(&parent).as_ref(), true).is_whitelist()
-                    }
-                });
+            let fits = glob_fits(matcher, &entry.name, folder);
             *used |= fits;
             chosen |= fits;
         }
@@ -192,6 +184,21 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
     Ok(Wanted::These { names: found, parents })
 }
 
+/// These names and all below them.
+pub(super) fn below(names: &BTreeSet<Vec<u8>>) -> Wanted {
+    let tops: Vec<Vec<u8>> = names
+        .iter()
+        .filter(|name| !names.iter().any(|other| other != *name && is_below(name, other)))
+        .cloned()
+        .collect();
+    let parents = tops
+        .iter()
+        .flat_map(|name| parents(name))
+        .filter(|parent| !tops.iter().any(|top| is_below(parent, top)));
+    let parents = parents.collect();
+    Wanted::Below { names: tops, parents }
+}
+
 pub(super) fn matcher(glob: &[u8]) -> Result<Override> {
     let text = std::str::from_utf8(glob)
         .map_err(|_| Error::usage(format!("glob {}: not UTF-8", printable(glob))))?;
@@ -201,7 +208,7 @@ pub(super) fn matcher(glob: &[u8]) -> Result<Override> {
     builder.build().map_err(wrong)
 }
 
-fn no_such(path: &[u8]) -> Error {
+pub(super) fn no_such(path: &[u8]) -> Error {
     Error::usage(format!(
         "the archive has no {}; names in it look like data/dir/file, see `tarkeep list ARCHIVE`",
         printable(path)

@@ -59,6 +59,7 @@ pub struct Gunzip<R> {
     state: State<R>,
     members: u64,
     trailing: Option<Trailing>,
+    first: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +73,12 @@ impl<R: Read> Gunzip<R> {
     pub fn new(reader: R) -> Self {
         let counted = Counted { reader, position: 0 };
         let state = State::Member(Box::new(GzDecoder::new(BufReader::with_capacity(128 * 1024, counted))));
-        Self { state, members: 0, trailing: None }
+        Self { state, members: 0, trailing: None, first: false }
+    }
+
+    /// End with the first member.
+    pub fn only_first(&mut self) {
+        self.first = true;
     }
 
     /// How far the file has been decompressed.
@@ -97,6 +103,9 @@ impl<R: Read> Gunzip<R> {
         self.members += 1;
         let offset = position(&reader);
         self.state = State::Done(offset);
+        if self.first {
+            return Ok(());
+        }
         match reader.fill_buf()? {
             [] => {}
             [0x1f, ..] => self.state = State::Member(Box::new(GzDecoder::new(reader))),

@@ -22,8 +22,11 @@ pub struct Member {
     pub size: u64,
     /// Bytes of the body in the stream.
     pub stored: u64,
-    /// Whether the body is a map and the data that it speaks of.
+    /// Whether the body holds only the data of a file with holes.
     pub sparse: bool,
+    /// Of such a body, where each part of its data goes, and how long it is: ascending, within `size`, no longer in all
+    /// than the body. `None` where the body itself begins with the map, as in pax format 1.0.
+    pub map: Option<Vec<(u64, u64)>>,
     /// What ustar headers have no place for.
     pub attributes: Attributes,
     /// Where its first header starts in the stream.
@@ -31,6 +34,9 @@ pub struct Member {
     /// Bytes of all its headers.
     pub headers: u64,
 }
+
+/// Parts that the map of a sparse file has at most: with more of them its headers are larger than what they describe.
+pub const MAP_MAX: usize = 1 << 20;
 
 /// What ustar headers have no place for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,6 +97,8 @@ pub(super) struct Header {
     devices: (i64, i64),
     /// The size on disk, of a file in GNU tar's old sparse format.
     real: Option<u64>,
+    /// The beginning of its map, offsets and lengths in turn.
+    pub map: Vec<u64>,
 }
 
 impl Block {
@@ -101,6 +109,20 @@ impl Block {
     /// For a further block of an old sparse map: whether another one follows.
     pub fn map_goes_on(&self) -> bool {
         self.0[504] != 0
+    }
+
+    /// The numbers of a further block of an old sparse map.
+    pub fn map(&self) -> Result<Vec<u64>, &'static str> {
+        self.pairs(0, 21)
+    }
+
+    /// Offsets and lengths of an old sparse map; an empty field ends it.
+    fn pairs(&self, start: usize, count: usize) -> Result<Vec<u64>, &'static str> {
+        let fields = (0..2 * count).map(|at| start + 12 * at);
+        fields
+            .take_while(|at| self.0[*at] != 0)
+            .map(|at| u64::try_from(self.number(at, 12)?).map_err(|_| MAP_WRONG))
+            .collect()
     }
 
     fn field(&self, start: usize, length: usize) -> &[u8] {
@@ -166,8 +188,26 @@ impl Block {
             mtime: self.number(136, 12)?,
             devices,
             real: if old_sparse { Some(positive(self.number(483, 12)?)?) } else { None },
+            map: if old_sparse { self.pairs(386, 4)? } else { Vec::new() },
         })
     }
+}
+
+const MAP_WRONG: &str = "the map of a sparse file in its headers makes no sense";
+
+/// A map from offsets and lengths in turn, if they make sense for a file of this size and a body of that.
+fn map(numbers: &[u64], size: u64, stored: u64) -> Result<Vec<(u64, u64)>, &'static str> {
+    let (pairs, rest) = numbers.as_chunks::<2>();
+    let (mut end, mut sum) = (0_u64, 0_u64);
+    for [offset, length] in pairs {
+        let next = offset.checked_add(*length).filter(|next| *offset >= end && *next <= size);
+        end = next.ok_or(MAP_WRONG)?;
+        sum += length;
+    }
+    if !rest.is_empty() || sum > stored {
+        return Err(MAP_WRONG);
+    }
+    Ok(pairs.iter().map(|[offset, length]| (*offset, *length)).collect())
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
@@ -201,6 +241,10 @@ pub(super) struct Extended {
     major: Option<u32>,
     minor: Option<u32>,
     sparse: bool,
+    /// Whether the map of a sparse file stands in its body.
+    map_in_body: bool,
+    /// Otherwise its numbers, offsets and lengths in turn.
+    map: Vec<u64>,
     sparse_name: Option<Vec<u8>>,
     real: Option<u64>,
     attributes: Attributes,
@@ -248,7 +292,21 @@ impl Extended {
             _ if key.starts_with(b"SCHILY.xattr.") => {
                 self.attributes.xattrs.push((attribute_name(&key[13..]), value.to_vec()));
             }
-            b"GNU.sparse.major" | b"GNU.sparse.map" | b"GNU.sparse.numblocks" => self.sparse = true,
+            b"GNU.sparse.major" => {
+                self.sparse = true;
+                self.map_in_body = decimal(value)? > 0;
+            }
+            b"GNU.sparse.numblocks" => self.sparse = true,
+            // Format 0.1 has the map in one record, 0.0 in two for each part.
+            b"GNU.sparse.map" => {
+                self.sparse = true;
+                let numbers = value.split(|byte| *byte == b',');
+                self.map = numbers.take(2 * MAP_MAX + 1).map(decimal).collect::<Option<_>>()?;
+            }
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                self.sparse = true;
+                self.map.push(decimal(value).filter(|_| self.map.len() <= 2 * MAP_MAX)?);
+            }
             _ => {}
         }
         Some(())
@@ -264,6 +322,13 @@ impl Extended {
         self.link = Some(link);
     }
 
+    /// Of a global header: what cannot be true of all entries would only pile up.
+    pub fn forget_what_is_of_one(&mut self) {
+        self.attributes = Attributes::default();
+        self.map = Vec::new();
+        (self.sparse, self.map_in_body, self.sparse_name, self.real) = (false, false, None, None);
+    }
+
     /// Let what `above` says stand over this.
     pub fn overlay(&mut self, above: Self) {
         self.path = above.path.or(self.path.take());
@@ -275,6 +340,10 @@ impl Extended {
         self.major = above.major.or(self.major);
         self.minor = above.minor.or(self.minor);
         self.sparse |= above.sparse;
+        self.map_in_body |= above.map_in_body;
+        if !above.map.is_empty() {
+            self.map = above.map;
+        }
         self.sparse_name = above.sparse_name.or(self.sparse_name.take());
         self.real = above.real.or(self.real);
         self.attributes.xattrs.extend(above.attributes.xattrs);
@@ -283,13 +352,13 @@ impl Extended {
     }
 
     /// The entry that this header and what was said before it make.
-    pub fn member(self, header: Header, offset: u64, headers: u64) -> Result<Member, &'static str> {
+    pub fn member(mut self, header: Header, offset: u64, headers: u64) -> Result<Member, &'static str> {
         let Type::Entry(letter) = header.kind else { return Err("it is no tar header") };
-        let mut name = self.sparse_name.or(self.path).unwrap_or(header.name);
+        let mut name = self.sparse_name.take().or(self.path.take()).unwrap_or(header.name);
         while name.len() > 1 && name.ends_with(b"/") {
             name.pop();
         }
-        let link = self.link.unwrap_or(header.link);
+        let link = self.link.take().unwrap_or(header.link);
         let number =
             |value: i64| u32::try_from(value).map_err(|_| "a device number in its header makes no sense");
         let device = || -> Result<(u32, u32), &'static str> {
@@ -317,6 +386,13 @@ impl Extended {
             Kind::File => stored,
             _ => 0,
         };
+        let map = if letter == b'S' && sparse {
+            Some(map(&header.map, size, stored)?)
+        } else if sparse && !self.map_in_body {
+            Some(map(&self.map, size, stored)?)
+        } else {
+            None
+        };
         let id = |value: i64| u64::try_from(value).map_err(|_| "an owner in its header makes no sense");
         Ok(Member {
             name,
@@ -328,6 +404,7 @@ impl Extended {
             size,
             stored,
             sparse,
+            map,
             attributes: self.attributes,
             offset,
             headers,

@@ -1,5 +1,6 @@
 //! A file or a pipe as the source of a tar stream.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek as _};
 use std::path::Path;
@@ -16,6 +17,22 @@ type Whole = io::Chain<Cursor<Vec<u8>>, Box<dyn Read>>;
 pub struct Input {
     bytes: Bytes,
     stop: Stop,
+    /// How many bytes of the tar stream may still be read.
+    left: u64,
+    /// What is said when that is not enough.
+    too_much: String,
+}
+
+/// What a reader says that has given as much as it may, in the words of who set the limit.
+#[derive(Debug)]
+struct TooMuch(String);
+
+impl std::error::Error for TooMuch {}
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 enum Bytes {
@@ -56,7 +73,28 @@ impl Input {
                 )));
             }
         };
-        Ok(Self { bytes, stop: stop.clone() })
+        Ok(Self { bytes, stop: stop.clone(), left: u64::MAX, too_much: String::new() })
+    }
+
+    /// Let no more than so many bytes of the tar stream be read; reading on is this error.
+    #[must_use]
+    pub fn at_most(mut self, bytes: u64, otherwise: String) -> Self {
+        (self.left, self.too_much) = (bytes, otherwise);
+        self
+    }
+
+    /// Of a gzip file, read the first member only: in ours all of the tar stream, and what follows is the index.
+    #[must_use]
+    pub fn first_member(mut self) -> Self {
+        if let Bytes::Gzip(gunzip) = &mut self.bytes {
+            gunzip.only_first();
+        }
+        self
+    }
+
+    /// Whether that is why it cannot be read on.
+    pub fn is_too_much(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|cause| cause.is::<TooMuch>())
     }
 
     /// Whether it has gzip's checksums.
@@ -84,9 +122,14 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stop.check().map_err(io::Error::other)?;
-        match &mut self.bytes {
+        let count = match &mut self.bytes {
             Bytes::Gzip(gunzip) => gunzip.read(buffer),
             Bytes::Tar(file) => file.read(buffer),
-        }
+        }?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            let message = std::mem::take(&mut self.too_much);
+            io::Error::other(TooMuch(message))
+        })?;
+        Ok(count)
     }
 }

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use super::{By, Verified};
 use crate::archive::reader::Unindexed;
-use crate::archive::stream::{Bad, Ending, Input, Stream};
-use crate::error::Result;
+use crate::archive::stream::{Bad, Ending, Input, Member, Stream};
+use crate::error::{Error, Result};
 use crate::printable::printable;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -17,16 +17,21 @@ use crate::stop::Stop;
 pub fn verify(unindexed: Unindexed, stop: &Stop, progress: &Progress) -> Result<Verified> {
     let Unindexed { file, path, length, damage } = unindexed;
     let input = Input::file(file, &path, stop)?;
-    let mut verified = read(input, damage, stop, progress)?;
+    let mut verified = read(input, damage, (stop, progress), &mut |_| Ok(()))?;
     verified.stored = length;
     Ok(verified)
 }
 
-/// Read a stream to its end, of which this is known to be wrong.
+/// Read a stream to its end, of which this is known to be wrong, and show each entry.
 ///
 /// # Errors
-/// If `stop` asks.
-pub fn read(input: Input, damage: Option<String>, stop: &Stop, progress: &Progress) -> Result<Verified> {
+/// If `stop` asks, or `each` ends it, or more comes out of it than may.
+pub fn read(
+    input: Input,
+    damage: Option<String>,
+    (stop, progress): (&Stop, &Progress),
+    each: &mut dyn FnMut(&Member) -> Result<()>,
+) -> Result<Verified> {
     let by = if input.is_gzip() { By::Reading } else { By::Headers };
     let mut verified = Verified::new(by, 0);
     if let Some(damage) = damage {
@@ -34,7 +39,12 @@ pub fn read(input: Input, damage: Option<String>, stop: &Stop, progress: &Progre
     }
     let mut stream = Stream::new(input);
     let mut last = None;
-    let walked = walk(&mut stream, &mut verified, &mut last, progress);
+    let mut refused = Ok(());
+    let walked = walk(&mut stream, &mut verified, &mut last, progress, &mut |member| {
+        refused = each(member);
+        refused.is_ok()
+    });
+    refused?;
     let ended = match &walked {
         // What cannot be decompressed cannot be read on; a wrong header says nothing about the rest.
         Err(Bad::Read(_)) => walked,
@@ -54,6 +64,11 @@ pub fn read(input: Input, damage: Option<String>, stop: &Stop, progress: &Progre
         },
     };
     stop.check()?;
+    if let Err(Bad::Read(e)) = &ended
+        && Input::is_too_much(e)
+    {
+        return Err(Error::failed(e.to_string()));
+    }
     if let Err(bad) = ended {
         if let Bad::Read(e) = &bad
             && e.raw_os_error().is_some()
@@ -80,6 +95,7 @@ fn walk<R: Read>(
     verified: &mut Verified,
     last: &mut Option<Vec<u8>>,
     progress: &Progress,
+    each: &mut dyn FnMut(&Member) -> bool,
 ) -> Result<(), Bad> {
     let mut offset = 0;
     while let Some(member) = stream.next_member()? {
@@ -87,6 +103,9 @@ fn walk<R: Read>(
         progress.entry();
         progress.read(stream.offset() - offset);
         offset = stream.offset();
+        if !each(&member) {
+            return Ok(());
+        }
         *last = Some(member.name);
     }
     Ok(())

@@ -1,0 +1,241 @@
+//! Restoring what has no index: read through once to verify it and to see what is in it, and again to extract it.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{Part, all, confirmed, done, said, target};
+use crate::archive::reader::{Unindexed, is_below};
+use crate::archive::stream::{Input, Member, Stream};
+use crate::archive::verify::verify_entries;
+use crate::cli::RestoreArgs;
+use crate::config::Config;
+use crate::entry::Kind;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::extract::{Choice as _, ENTRIES_MAX, Fidelity, Hands, clean, extract_stream};
+use crate::job;
+use crate::printable::{human_bytes, printable_path};
+use crate::progress::Progress;
+use crate::restore::{Amount, Names, Selection, recover};
+use crate::stop::Stop;
+use crate::sys;
+
+/// How many times its size an archive that is not trusted may decompress to. deflate's limit is 1,032.
+const RATIO_MAX: u64 = 200;
+/// What any archive may decompress to.
+const ALWAYS: u64 = 1 << 30;
+
+/// An archive that is read as a stream.
+struct Streamed<'a> {
+    unindexed: &'a Unindexed,
+    trusted: bool,
+    stop: &'a Stop,
+}
+
+/// A place that entries may go to, and what the first reading found of it.
+struct Goal {
+    target: PathBuf,
+    /// What names begin with that go there.
+    prefix: Vec<u8>,
+    /// Whether the entry of just that name is a folder, if there is one.
+    root: Option<bool>,
+    amount: Amount,
+}
+
+/// Restore an archive without a usable index.
+///
+/// # Errors
+/// If anything is wrong with what was asked for, with the archive, or with the target.
+pub fn run(
+    args: &RestoreArgs,
+    config: &Config,
+    unindexed: &Unindexed,
+    stop: &Stop,
+    began: Instant,
+) -> Result<Exit> {
+    let archive = printable_path(&unindexed.path);
+    if let Some(damage) = &unindexed.damage {
+        log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
+    }
+    // Ours is believed with its index, and no less without it.
+    let trusted = args.trust || unindexed.damage.is_some();
+    let streamed = Streamed { unindexed, trusted, stop };
+    let mut goals = goals(args, config)?;
+    let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+    let mut names = Names::new(&paths);
+    streamed.look(args, &mut names, &mut goals)?;
+    names.check()?;
+    let mut parts = Vec::new();
+    // Whether the entry of the target itself is in the archive: otherwise the target keeps its own metadata.
+    let mut rooted = Vec::new();
+    for goal in goals {
+        let mut part = goal.part(&names);
+        if !names.all() {
+            part.amount = streamed.amount(&part)?;
+        }
+        if part.amount.entries > 0 {
+            parts.push(part);
+            rooted.push(goal.root.is_some() && !goal.prefix.is_empty());
+        }
+    }
+    if parts.is_empty() {
+        return Err(Error::usage(match &args.to {
+            Some(_) => format!("archive {archive} is empty"),
+            None => format!(
+                "nothing of that in the archive {archive} came from what this job backs up: say where it goes with --to \
+                 FOLDER"
+            ),
+        }));
+    }
+    for part in &parts {
+        said(recover(&part.target)?);
+        target(args, part)?;
+    }
+    let whose = match (&unindexed.damage, trusted) {
+        (Some(_), _) => "whose index is damaged",
+        (None, true) => "which another tool made, and which is trusted",
+        (None, false) => "which another tool made",
+    };
+    if !confirmed(args, &format!("archive {archive}, {whose}"), &parts)? {
+        return Ok(Exit::Complete);
+    }
+    let progress = Progress::default();
+    progress.expect(parts.iter().map(|part| part.amount.bytes).sum());
+    let hands = Hands {
+        stop,
+        progress: &progress,
+        threads: 1,
+        fidelity: Fidelity { full: trusted && sys::is_root() },
+        trusted,
+        salvage: args.salvage,
+    };
+    let extracted = all(args, &parts, &progress, |number, root| {
+        let selection = &parts[number].selection;
+        let place = |name: &[u8]| selection.place(name);
+        let extracted = extract_stream(streamed.input()?, &unindexed.path, root, &place, hands)?;
+        Ok((extracted, selection.kept_with(rooted[number])))
+    })?;
+    if !trusted && sys::is_root() {
+        log::warn!("another tool made the archive: owners were not set; --trust sets them");
+    }
+    let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
+    done(args, &parts, &extracted, began, remedy)
+}
+
+/// Where things may go: one folder, or back to the sources of the job.
+fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
+    let goal = |target, prefix| Goal { target, prefix, root: None, amount: Amount::default() };
+    if let Some(folder) = &args.to {
+        return Ok(vec![goal(folder.clone(), Vec::new())]);
+    }
+    let [job] = config.jobs.as_slice() else {
+        return Err(Error::usage(
+            "which job's data is it? choose one with --job, or say where it goes with --to FOLDER",
+        ));
+    };
+    Ok(job::sources(job)?.into_iter().map(|source| goal(source.path, source.name)).collect())
+}
+
+impl Goal {
+    fn part(&self, names: &Names) -> Part {
+        // A source that is a single file goes into the folder around it.
+        let single = self.root == Some(false);
+        let (target, base) = match (single, self.target.parent(), self.target.file_name()) {
+            (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
+            _ => (self.target.clone(), Vec::new()),
+        };
+        let selection = Selection::of_names(names, self.prefix.clone(), base);
+        Part { target, selection, amount: self.amount }
+    }
+
+    /// Whether a name goes there when all do.
+    fn has(&self, name: &[u8]) -> bool {
+        is_below(name, &self.prefix)
+    }
+}
+
+impl Streamed<'_> {
+    fn input(&self) -> Result<Input> {
+        let Unindexed { file, path, length, damage } = self.unindexed;
+        let file = file.try_clone().map_err(|e| Error::io("open archive", path, e))?;
+        let mut input = Input::file(file, path, self.stop)?;
+        if damage.is_some() {
+            input = input.first_member();
+        }
+        if self.trusted {
+            return Ok(input);
+        }
+        let most = length.saturating_mul(RATIO_MAX).max(ALWAYS);
+        Ok(input.at_most(
+            most,
+            format!(
+                "archive {} has {} and decompresses to more than {}: a bomb, it seems; nothing was touched; --trust \
+                 restores it all the same",
+                printable_path(path),
+                human_bytes(*length),
+                human_bytes(most)
+            ),
+        ))
+    }
+
+    /// Read it through: verify it, see its names, and count what goes where.
+    fn look(&self, args: &RestoreArgs, names: &mut Names, goals: &mut [Goal]) -> Result<()> {
+        let path = printable_path(&self.unindexed.path);
+        let mut entries = 0;
+        let verified = verify_entries(self.input()?, self.stop, &Progress::default(), &mut |member| {
+            entries += 1;
+            if entries > ENTRIES_MAX && !self.trusted {
+                return Err(Error::failed(format!(
+                    "archive {path} has more than {ENTRIES_MAX} entries: a bomb, it seems; nothing was touched; \
+                     --trust restores it all the same"
+                )));
+            }
+            let Ok(name) = clean(&member.name) else {
+                // Counted, so that it will be said what is wrong with it.
+                if let Some(goal) = goals.iter_mut().find(|goal| goal.has(&member.name)) {
+                    goal.amount.entries += 1;
+                }
+                return Ok(());
+            };
+            let folder = member.kind == Kind::Directory;
+            names.see(&name, folder);
+            for goal in goals.iter_mut().filter(|goal| goal.has(&name)) {
+                count(&mut goal.amount, member);
+                if name == goal.prefix {
+                    goal.root = Some(folder);
+                }
+            }
+            Ok(())
+        })?;
+        let Some(problem) = verified.problems.first() else { return Ok(()) };
+        if args.no_verify || args.salvage {
+            log::warn!("archive {path}: {problem}");
+            return Ok(());
+        }
+        Err(Error::damaged(format!(
+            "archive {path}: {problem}; nothing was touched; --salvage restores what stands before the damage"
+        )))
+    }
+
+    /// How much one part is, where not everything is wanted.
+    fn amount(&self, part: &Part) -> Result<Amount> {
+        let mut amount = Amount::default();
+        let mut stream = Stream::new(self.input()?);
+        // Where it is damaged was said before.
+        while let Ok(Some(member)) = stream.next_member() {
+            if clean(&member.name).is_ok_and(|name| part.selection.place(&name).is_some()) {
+                count(&mut amount, &member);
+            }
+        }
+        self.stop.check()?;
+        Ok(amount)
+    }
+}
+
+fn count(amount: &mut Amount, member: &Member) {
+    amount.entries += 1;
+    if member.kind == Kind::File {
+        amount.bytes = amount.bytes.saturating_add(member.stored);
+    }
+}

@@ -1,0 +1,446 @@
+//! Any tar stream, entry by entry: archives that other tools made, and ours whose index is lost.
+//!
+//! Unless it is trusted, anybody may have written it. Names lead nowhere but below the root, and never through a link;
+//! links lead nowhere outside; devices, pipes, owners, set-id bits and what others may write are left out, as Python's
+//! `data` filter does it. What is refused is noted, and the rest extracted.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, ftruncate, readlinkat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::clean::{check_link, clean};
+use super::metadata::Metadata;
+use super::root::{Place, Root, split};
+use super::{Extracted, Hands, sparse};
+use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
+use crate::entry::Kind;
+use crate::error::{Error, Result, cause_text};
+use crate::printable::{printable, printable_path};
+
+/// Entries of an archive that is not trusted, at most.
+pub const ENTRIES_MAX: u64 = 10_000_000;
+
+/// Bytes of attributes of folders that are kept until all folders are filled.
+const ATTRIBUTES_KEPT: usize = 64 << 20;
+
+/// The mode of a folder that has no entry of its own.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// Where an entry goes, by its cleaned name; nowhere if it is not wanted.
+pub type Places<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Extract a stream below the root, which is empty. `archive` is for messages.
+///
+/// # Errors
+/// If anything cannot be written, or the stream is damaged. What was extracted stays: the root should be one that can be
+/// thrown away.
+pub fn extract_stream(
+    input: Input,
+    archive: &Path,
+    root: &Root,
+    places: Places,
+    hands: Hands,
+) -> Result<Extracted> {
+    let mut extraction = Extraction {
+        root,
+        places,
+        hands,
+        metadata: Metadata::new(hands.fidelity),
+        extracted: Extracted::default(),
+        folders: BTreeMap::new(),
+        attributes: 0,
+        folder: None,
+        buffer: vec![0; 256 * 1024],
+    };
+    let mut stream = Stream::new(input);
+    let mut last = None;
+    let read = extraction.read(&mut stream, &mut last);
+    hands.stop.check()?;
+    match read {
+        Ok(()) => {}
+        Err(No::Refused(why) | No::Cut(why)) => {
+            let place = last.map_or_else(|| "from its beginning".into(), |name| printable(&name));
+            if !hands.salvage {
+                let archive = printable_path(archive);
+                return Err(Error::damaged(format!("archive {archive}: in or behind {place}: {why}")));
+            }
+            extraction.extracted.lost.note(format!("everything from {place} on: {why}"));
+        }
+        Err(No::Failed(error)) => return Err(error),
+    }
+    extraction.finish()
+}
+
+/// Why an entry is not there.
+enum No {
+    /// It is refused, and the next one is looked at.
+    Refused(String),
+    /// The stream cannot be read on.
+    Cut(String),
+    /// Nothing can go on.
+    Failed(Error),
+}
+
+impl From<&str> for No {
+    fn from(why: &str) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+impl From<Bad> for No {
+    fn from(bad: Bad) -> Self {
+        match bad {
+            Bad::Read(e) if Input::is_too_much(&e) => Self::Failed(Error::failed(e.to_string())),
+            bad => Self::Cut(bad.to_string()),
+        }
+    }
+}
+
+/// A system call's refusal: where the archive is to blame, the entry is refused; a full disk is no fault of an entry.
+impl From<Error> for No {
+    fn from(error: Error) -> Self {
+        const OF_THE_ENTRY: [Errno; 16] = [
+            Errno::NAMETOOLONG,
+            Errno::LOOP,
+            Errno::NOTDIR,
+            Errno::ISDIR,
+            Errno::NOTEMPTY,
+            Errno::EXIST,
+            Errno::NOENT,
+            Errno::XDEV,
+            Errno::INVAL,
+            Errno::ILSEQ,
+            Errno::FBIG,
+            Errno::OVERFLOW,
+            Errno::MLINK,
+            Errno::PERM,
+            Errno::NOTSUP,
+            Errno::TOOBIG,
+        ];
+        match error.cause().and_then(|cause| Some((cause, cause.raw_os_error()?))) {
+            Some((cause, number)) if OF_THE_ENTRY.iter().any(|errno| errno.raw_os_error() == number) => {
+                Self::Refused(cause_text(cause))
+            }
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+struct Extraction<'a> {
+    root: &'a Root,
+    places: Places<'a>,
+    hands: Hands<'a>,
+    metadata: Metadata,
+    extracted: Extracted,
+    /// Folders by place: metadata that they get at the end, where they have an entry.
+    folders: BTreeMap<Vec<u8>, Option<Member>>,
+    /// Bytes of attributes in there.
+    attributes: usize,
+    /// The folder that was used last.
+    folder: Option<(Vec<u8>, OwnedFd)>,
+    buffer: Vec<u8>,
+}
+
+impl Extraction<'_> {
+    /// All entries. `last` is the name of the one that was begun last.
+    fn read(&mut self, stream: &mut Stream<Input>, last: &mut Option<Vec<u8>>) -> Result<(), No> {
+        let mut count = 0;
+        while let Some(mut member) = stream.next_member()? {
+            self.hands.stop.check().map_err(No::Failed)?;
+            *last = Some(member.name.clone());
+            count += 1;
+            if count > ENTRIES_MAX && !self.hands.trusted {
+                return Err(No::Failed(Error::failed("the archive has more entries than is plausible")));
+            }
+            let place = match clean(&member.name) {
+                Ok(name) => (self.places)(&name),
+                Err(why) => {
+                    if (self.places)(&member.name).is_some() {
+                        self.refuse(&member.name, why);
+                    }
+                    None
+                }
+            };
+            let Some(place) = place else { continue };
+            self.hands.progress.entry();
+            self.restrain(&mut member);
+            let size = member.size;
+            match self.entry(member, &place, stream) {
+                Ok(made) => {
+                    self.extracted.entries += u64::from(made);
+                    self.extracted.bytes += if made { size } else { 0 };
+                }
+                Err(No::Refused(why)) => self.refuse(last.as_deref().unwrap_or_default(), &why),
+                Err(no) => return Err(no),
+            }
+        }
+        // gzip's sums are checked at its end.
+        stream.finish()?;
+        Ok(())
+    }
+
+    fn refuse(&mut self, name: &[u8], why: &str) {
+        self.extracted.refused.note(format!("{}: {why}", printable(name)));
+    }
+
+    /// Take from the mode what an archive of anybody's may not set: the owner can read and write, others cannot write.
+    /// What Python's filter takes away, it takes away from folders too, which it gives the mode of new ones.
+    fn restrain(&mut self, member: &mut Member) {
+        if self.hands.trusted || matches!(member.kind, Kind::Symlink(_) | Kind::Hardlink(_)) {
+            return;
+        }
+        let special = member.mode & 0o7000;
+        let was = member.mode & 0o777;
+        let mut mode = was & 0o755;
+        mode |= if member.kind == Kind::Directory { 0o700 } else { 0o600 };
+        if mode & 0o100 == 0 {
+            mode &= 0o666;
+        }
+        self.metadata.unapplied.modes += u64::from(mode != was);
+        member.mode = mode | special;
+    }
+
+    /// Whether something is there now that was not before.
+    fn entry(&mut self, member: Member, place: &[u8], stream: &mut Stream<Input>) -> Result<bool, No> {
+        if place.is_empty() {
+            if member.kind != Kind::Directory {
+                return Err("it would take the place of the whole folder".into());
+            }
+            return Ok(self.keep(place, member));
+        }
+        let (above, name) = split(place);
+        let folder = self.take_folder(above)?;
+        let made = {
+            let at = Place::new(folder.as_fd(), name, self.root.shown(place))?;
+            self.make(member, place, &at, stream)
+        };
+        if made.is_ok() && self.folder.is_none() {
+            self.folder = Some((above.to_vec(), folder));
+        }
+        made
+    }
+
+    fn make(
+        &mut self,
+        member: Member,
+        place: &[u8],
+        at: &Place,
+        stream: &mut Stream<Input>,
+    ) -> Result<bool, No> {
+        let trusted = self.hands.trusted;
+        let new = match &member.kind {
+            Kind::Directory => {
+                // A folder that is there is this one; anything else makes room.
+                let mut room = true;
+                if at.make_folder().is_err() {
+                    room = self.make_room(at, place)?;
+                    at.make_folder()?;
+                }
+                return Ok(self.keep(place, member) && room);
+            }
+            Kind::Symlink(target) => {
+                if !trusted {
+                    check_link(split(place).0, target)?;
+                }
+                let new = self.make_room(at, place)?;
+                at.make_link(target)?;
+                self.metadata.on_place(at, &member, true)?;
+                new
+            }
+            Kind::Hardlink(target) => self.hard_link(target, place, at)?,
+            Kind::File => {
+                let new = self.make_room(at, place)?;
+                if let Err(no) = self.file(&member, at, stream) {
+                    // Half a file is none.
+                    let (folder, name) = at.at();
+                    unlinkat(folder, name, AtFlags::empty()).map_err(|e| at.failed("remove", e))?;
+                    return Err(no);
+                }
+                new
+            }
+            _ if !trusted => return Err("a device or pipe".into()),
+            Kind::Fifo => self.node(&member, place, at, (FileType::Fifo, 0, 0))?,
+            Kind::CharDevice(major, minor) => {
+                self.node(&member, place, at, (FileType::CharacterDevice, *major, *minor))?
+            }
+            Kind::BlockDevice(major, minor) => {
+                self.node(&member, place, at, (FileType::BlockDevice, *major, *minor))?
+            }
+        };
+        Ok(new)
+    }
+
+    fn node(
+        &mut self,
+        member: &Member,
+        place: &[u8],
+        at: &Place,
+        (kind, major, minor): (FileType, u32, u32),
+    ) -> Result<bool, No> {
+        let device = kind != FileType::Fifo;
+        if device && !self.hands.fidelity.full {
+            self.metadata.unapplied.devices += 1;
+            return Ok(false);
+        }
+        let new = self.make_room(at, place)?;
+        match at.make_node(kind, major, minor) {
+            Ok(()) => self.metadata.on_place(at, member, false)?,
+            Err(Errno::PERM | Errno::ACCESS) if device => {
+                self.metadata.unapplied.devices += 1;
+                return Ok(false);
+            }
+            Err(e) => return Err(at.failed("make device", e).into()),
+        }
+        Ok(new)
+    }
+
+    /// Another name of what this archive made before.
+    fn hard_link(&mut self, target: &[u8], place: &[u8], at: &Place) -> Result<bool, No> {
+        let cleaned =
+            clean(target).map_err(|why| No::Refused(format!("a hard link to a file of which {why}")))?;
+        let of = (self.places)(&cleaned).ok_or("a hard link to a file that is not restored with it")?;
+        if of == place {
+            return Err("a hard link to itself".into());
+        }
+        let (above, name) = split(&of);
+        let none = "a hard link to what is not there, or only through a link";
+        let folder = self.root.folder(above).map_err(|_| none)?;
+        let of = Place::new(folder.as_fd(), name, self.root.shown(&of)).map_err(|_| none)?;
+        let (folder, name) = of.at();
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| none)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return Err("a hard link to a folder".into()),
+            FileType::Symlink if !self.hands.trusted => {
+                // From here the same target may lead somewhere else.
+                let target = readlinkat(folder, name, Vec::new()).map_err(|e| of.failed("read link", e))?;
+                check_link(split(place).0, target.as_bytes())?;
+            }
+            _ => {}
+        }
+        let new = self.make_room(at, place)?;
+        at.make_hard_link(&of)?;
+        Ok(new)
+    }
+
+    fn file(&mut self, member: &Member, at: &Place, stream: &mut Stream<Input>) -> Result<(), No> {
+        let file = at.make_file()?;
+        ftruncate(&file, member.size).map_err(|e| at.failed("set the length of", e))?;
+        let map = match &member.map {
+            Some(map) => map.clone(),
+            None if member.sparse => {
+                let map = sparse::read_map(stream, member.size).map_err(|e| No::Refused(e.to_string()))?;
+                if map.iter().map(|(_, length)| length).sum::<u64>() > stream.left() {
+                    return Err("its map speaks of more data than there is".into());
+                }
+                map
+            }
+            None => vec![(0, member.size)],
+        };
+        for (mut offset, mut left) in map {
+            while left > 0 {
+                let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let bytes = &mut self.buffer[..most];
+                stream.read_exact(bytes).map_err(|e| No::from(Bad::Read(e)))?;
+                sparse::write_at(file.as_fd(), bytes, offset).map_err(|e| at.failed("write file", e))?;
+                offset += most as u64;
+                left -= most as u64;
+                self.hands.progress.read(most as u64);
+            }
+        }
+        Ok(self.metadata.on_open(file.as_fd(), member, at.shown())?)
+    }
+
+    /// Take away what has the name, itself and never what it leads to. Whether there was nothing.
+    fn make_room(&mut self, at: &Place, place: &[u8]) -> Result<bool, No> {
+        let (folder, name) = at.at();
+        match unlinkat(folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(false),
+            Err(Errno::NOENT) => Ok(true),
+            Err(Errno::ISDIR) => match unlinkat(folder, name, AtFlags::REMOVEDIR) {
+                Ok(()) => {
+                    self.folders.remove(place);
+                    Ok(false)
+                }
+                Err(Errno::NOTEMPTY | Errno::EXIST) => Err("a folder with content has its name".into()),
+                Err(e) => Err(at.failed("remove", e).into()),
+            },
+            Err(e) => Err(at.failed("remove", e).into()),
+        }
+    }
+
+    /// What a folder gets when nothing is written into it any more. Whether it is its first entry.
+    fn keep(&mut self, place: &[u8], mut member: Member) -> bool {
+        let attributes = &mut member.attributes;
+        let size = attributes.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + [&attributes.acl, &attributes.default_acl]
+                .iter()
+                .filter_map(|acl| Some(acl.as_ref()?.len()))
+                .sum::<usize>();
+        if self.attributes + size > ATTRIBUTES_KEPT {
+            self.metadata.unapplied.attributes += attributes.xattrs.len() as u64;
+            *attributes = Attributes::default();
+        } else {
+            self.attributes += size;
+        }
+        member.name = Vec::new();
+        self.folders.insert(place.to_vec(), Some(member)).flatten().is_none()
+    }
+
+    /// A folder to make something in, with those above it made where they are missing.
+    fn take_folder(&mut self, name: &[u8]) -> Result<OwnedFd, No> {
+        match self.folder.take() {
+            Some((open, fd)) if open == name => return Ok(fd),
+            _ => {}
+        }
+        match self.root.folder(name) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(no_folder(e)),
+        }
+        let mut made = 0;
+        while made < name.len() {
+            let rest = &name[made..];
+            let (above, end) = match rest.iter().position(|byte| *byte == b'/') {
+                Some(slash) => (&name[..made.saturating_sub(1)], made + slash),
+                None => (&name[..made.saturating_sub(1)], name.len()),
+            };
+            let place = &name[..end];
+            let above = self.root.folder(above).map_err(no_folder)?;
+            let at = Place::new(above.as_fd(), &name[made..end], self.root.shown(place))?;
+            if at.make_folder()? {
+                self.folders.entry(place.to_vec()).or_insert(None);
+            }
+            made = end + 1;
+        }
+        self.root.folder(name).map_err(no_folder)
+    }
+
+    /// Metadata of folders, what is in a folder before the folder.
+    fn finish(mut self) -> Result<Extracted> {
+        for (place, member) in std::mem::take(&mut self.folders).into_iter().rev() {
+            let shown = self.root.shown(&place);
+            let folder = self.root.folder(&place).map_err(|e| Error::io("open folder", &shown, e))?;
+            match member {
+                Some(member) => self.metadata.on_open(folder.as_fd(), &member, &shown)?,
+                None => rustix::fs::fchmod(&folder, FOLDER_MODE)
+                    .map_err(|e| Error::io("set the mode of", &shown, e))?,
+            }
+        }
+        self.extracted.unapplied = self.metadata.unapplied;
+        Ok(self.extracted)
+    }
+}
+
+fn no_folder(errno: Errno) -> No {
+    match errno {
+        Errno::LOOP | Errno::NOTDIR | Errno::XDEV => {
+            "a link or a file stands where its folder would be".into()
+        }
+        Errno::NAMETOOLONG => "its name is too long".into(),
+        e => No::Failed(Error::failed(format!("open a folder: {}", cause_text(&io::Error::from(e))))),
+    }
+}
