@@ -72,13 +72,13 @@ impl Names {
     /// # Errors
     /// If not, or a glob makes no sense.
     pub fn check(&mut self) -> Result<()> {
-        for path in self.paths.iter_mut().filter(|path| !path.there && path.found.is_empty()) {
-            return match path.glob.take() {
+        match self.paths.iter_mut().find(|path| !path.there && path.found.is_empty()) {
+            None => Ok(()),
+            Some(path) => match path.glob.take() {
                 Some(Err(error)) => Err(error),
                 _ => Err(no_such(&path.name)),
-            };
+            },
         }
-        Ok(())
     }
 
     pub(super) fn wanted(&self) -> Wanted {
