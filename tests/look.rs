@@ -153,6 +153,14 @@ fn of_a_damaged_file_only_what_is_sound_is_given_out_and_what_is_lost_is_said() 
     assert!(error.contains("hash of the stored bytes differs"), "{error}");
     assert!(error.ends_with("given out: 524288 of the 600000 bytes of data/big\n"), "{error}");
     assert_eq!(said(&["cat", "x.tar.gz", "data/a"], folder.path(), 0), "sound");
+    // Cut, so that it has no index either: what stands before that is there, and the damage is told.
+    File::options().write(true).open(&path).unwrap().set_len(400_000).unwrap();
+    assert_eq!(said(&["cat", "x.tar.gz", "data/a"], folder.path(), 5), "sound");
+    let output = tarkeep(&["cat", "x.tar.gz", "data/big"], folder.path());
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    assert!(output.stdout.len() > 300_000 && body.starts_with(&output.stdout));
+    let error = text(&output.stderr);
+    assert!(error.contains("given out: ") && error.contains(" of the 600000 bytes"), "{error}");
 }
 
 #[test]
