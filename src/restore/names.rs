@@ -75,13 +75,12 @@ impl Names {
     /// # Errors
     /// If not, or a glob makes no sense.
     pub fn check(&mut self) -> Result<()> {
-        for path in self.paths.iter_mut().filter(|path| !path.there && path.found.is_empty()) {
-            return match path.glob.take() {
-                Some(Err(error)) => Err(error),
-                _ => Err(no_such(&path.name)),
-            };
+        let none = self.paths.iter_mut().find(|path| !path.there && path.found.is_empty());
+        match none.map(|path| (path.glob.take(), &path.name)) {
+            None => Ok(()),
+            Some((Some(Err(error)), _)) => Err(error),
+            Some((_, name)) => Err(no_such(name)),
         }
-        Ok(())
     }
 
     pub(super) fn wanted(&self) -> Wanted {
