@@ -107,7 +107,7 @@ fn a_read_only_destination_fails_the_run() {
     let mut archives = Archives::default();
     assert_eq!(run(&mut backup(&[], source.path(), disk.path())).0, Some(0));
     archives.look(disk.path(), "while it can be written to");
-    assert!(disk::run("mount", &["-o", "remount,ro", disk.path().to_str().unwrap()]));
+    disk.make_read_only();
     fails(source.path(), disk.path(), 1, &["read-only file system (os error 30)"]);
     assert_eq!(archives.look(disk.path(), "read-only"), 0);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop"]),
+    ("archive", &["progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
@@ -46,7 +46,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("extract", &["archive", "progress", "stop", "sys"]),
+    ("compare", &["archive", "extract", "restore::paths", "source", "stop"]),
+    ("extract", &["archive", "progress", "stop", "sys", "threads"]),
     (
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
@@ -60,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "archive",
             "cli",
             "clock",
+            "compare",
             "config",
             "daemon",
             "destination",
@@ -74,6 +76,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "state",
             "stop",
             "sys",
+            "threads",
         ],
     ),
     ("clock", &[]),
@@ -85,6 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("stop", &[]),
     ("sys", &[]),
+    ("threads", &[]),
 ];
 
 /// What anybody may use.

@@ -315,7 +315,7 @@ fn a_link_put_in_the_place_of_a_file_is_never_followed() {
     fs::write(folder.path().join("secret"), "secret").unwrap();
     fs::write(root.join("x"), "inside").unwrap();
     symlink(folder.path().join("secret"), side.join("x")).unwrap();
-    while_exchanging(&root.join("x"), &side.join("x"), &root, 2000, |name, kind, bytes| match kind {
+    while_exchanging(&root.join("x"), &side.join("x"), &root, 1000, |name, kind, bytes| match kind {
         Kind::File => assert_eq!(bytes, b"inside", "{name}"),
         _ => assert_eq!(bytes, b"", "{name}"),
     });
@@ -331,7 +331,7 @@ fn a_link_put_in_the_place_of_a_folder_is_never_followed() {
     fs::write(folder.path().join("secrets/sub/file"), "secret").unwrap();
     fs::write(root.join("x/sub/file"), "inside").unwrap();
     symlink(folder.path().join("secrets"), side.join("x")).unwrap();
-    while_exchanging(&root.join("x"), &side.join("x"), &root, 2000, |name, kind, bytes| match kind {
+    while_exchanging(&root.join("x"), &side.join("x"), &root, 1000, |name, kind, bytes| match kind {
         Kind::File => assert_eq!(bytes, b"inside", "{name}"),
         _ => assert_eq!(bytes, b"", "{name}"),
     });
@@ -348,7 +348,7 @@ fn a_fifo_without_a_writer_does_not_block() {
     mknodat(CWD, side.join("x"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let (entries, missed) = read(begin(&root));
     assert_eq!((entries[1].1.clone(), missed.len()), (Kind::Fifo, 0));
-    while_exchanging(&root.join("x"), &side.join("x"), &root, 2000, |name, kind, bytes| match kind {
+    while_exchanging(&root.join("x"), &side.join("x"), &root, 1000, |name, kind, bytes| match kind {
         Kind::File => assert_eq!(bytes, b"inside", "{name}"),
         _ => assert_eq!(bytes, b"", "{name}"),
     });

@@ -67,9 +67,13 @@ pub fn append(entry: &Entry, sparse: Option<&SparseBody>, out: &mut Vec<u8>) {
         set_name(&mut header, &stand_in(b"GNUSparseFile", &name, folder));
         set_size(&mut header, &mut pax, sparse.stored);
     } else {
-        if !(name.is_ascii() && set_name(&mut header, &name)) {
-            pax.record(b"path", &name);
+        // Where it fits it stands in the ustar header whatever its bytes, for readers that ignore the extended one.
+        let fits = set_name(&mut header, &name);
+        if !fits {
             set_name(&mut header, &stand_in(b"PaxLongName", &name, folder));
+        }
+        if !fits || !name.is_ascii() {
+            pax.record(b"path", &name);
         }
         set_size(&mut header, &mut pax, entry.size);
     }
@@ -150,12 +154,15 @@ fn set_size(header: &mut Header, pax: &mut Pax, size: u64) {
 fn set_link(header: &mut Header, pax: &mut Pax, target: &[u8]) {
     let room = header.as_old().linkname.len();
     let field = &mut header.as_old_mut().linkname;
-    if target.len() <= room && target.is_ascii() {
+    let fits = target.len() <= room;
+    if fits {
         field[..target.len()].copy_from_slice(target);
     } else {
-        pax.record(b"linkpath", target);
         let short = stand_in(b"PaxLongName", target, false);
         field[..short.len()].copy_from_slice(&short);
+    }
+    if !fits || !target.is_ascii() {
+        pax.record(b"linkpath", target);
     }
 }
 

@@ -13,6 +13,7 @@ use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash}
 use super::segment::{Encoder, Shape};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::threads::spawn;
 
 /// A segment on its way to a compressor.
 pub struct Raw {
@@ -119,17 +120,18 @@ pub fn run<T>(
     feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
     failed: impl Fn(std::io::Error) -> Error + Send,
 ) -> Result<(T, Body)> {
-    let (work_in, work) = bounded::<(Raw, Slot)>(threads);
-    let (order_in, order) = bounded::<Next>(2 * threads + 2);
-    let spare = unbounded();
     thread::scope(|scope| {
+        // In here, so that threads that wait for them end when one of the others could not be started.
+        let (work_in, work) = bounded::<(Raw, Slot)>(threads);
+        let (order_in, order) = bounded::<Next>(2 * threads + 2);
+        let spare = unbounded();
         for _ in 0..threads {
             let (work, spare) = (work.clone(), spare.clone());
-            scope.spawn(move || compress(codec, &work, &spare));
+            spawn(scope, move || compress(codec, &work, &spare))?;
         }
         drop(work);
         let recycle = spare.0.clone();
-        let writer = scope.spawn(move || write(&order, &recycle, codec, out, progress, failed));
+        let writer = spawn(scope, move || write(&order, &recycle, codec, out, progress, failed))?;
         let mut end = Feed { work: work_in, order: order_in, spare, segments: 0 };
         let fed = feed(&mut end);
         drop(end);

@@ -8,11 +8,13 @@ use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::cli::BackupArgs;
 use crate::clock::Clock;
 use crate::command::output::Output;
+use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -20,6 +22,7 @@ use crate::job::{self, Hands, Made};
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
 use crate::report::Noted;
+use crate::state::LastRun;
 use crate::stop::Stop;
 
 /// How many names of what was missed are shown; the log and the index have more.
@@ -45,8 +48,12 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     }
     let mut worst = Exit::Complete;
     for job in &config.jobs {
-        let exit = one(args, clock, stop, |hands| job::run(job, hands))
-            .and_then(|made| shown(args, job, &made, stop));
+        let began = clock.now();
+        let made = one(args, clock, stop, |hands| job::run(job, hands));
+        let exit = made.and_then(|made| {
+            note(job, &made, began, clock.now());
+            shown(args, job, &made, stop)
+        });
         let exit = match exit {
             Err(error) if config.jobs.len() > 1 && stop.asked().is_none() => {
                 log::error!("job {}: {error}", job.name);
@@ -57,6 +64,15 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         worst = exit.worse(worst);
     }
     Ok(worst)
+}
+
+/// Let `health` know of an archive as it knows of those of the daemon. A run by hand that fails is seen by who typed it.
+fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime<Utc>) {
+    let exit = made.report.exit();
+    let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: None };
+    if let Err(error) = state_folder(job).update(&job.name, |state| state.note(run, exit)) {
+        log::warn!("{error}");
+    }
 }
 
 /// One run with a bar on the terminal, if there is one.

@@ -148,15 +148,26 @@ impl<R: Runner> Worker<R> {
     }
 
     fn begin(&mut self, job: String, due: Option<DateTime<Tz>>, stop: Stop) {
-        let mut runner = self.runner.take().expect("a run begins only when none is on");
+        let runner = self.runner.take().expect("a run begins only when none is on");
         let (done, bell) = (self.done.clone(), self.bell.clone());
-        thread::spawn(move || {
+        // The runner goes over only when there is a thread that takes it.
+        let (give, take) = mpsc::channel::<R>();
+        let started = thread::Builder::new().spawn(move || {
+            let Ok(mut runner) = take.recv() else { return };
             let ran = catch_unwind(AssertUnwindSafe(|| runner.run(&job, due, &stop)))
                 .unwrap_or_else(|_| Ran::from(Error::failed("the run ended in a panic, which is a bug")));
             // Nobody listens only when the process ends.
             let _ = done.send((runner, ran));
             bell.ring();
         });
+        if let Err(e) = started {
+            let _ = self
+                .done
+                .send((runner, Ran::from(Error::failed(format!("start a thread for the run: {e}")))));
+            self.bell.ring();
+        } else {
+            let _ = give.send(runner);
+        }
     }
 
     fn ended(&mut self) -> Option<Ran> {

@@ -23,6 +23,7 @@ use crate::entry::Kind;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{printable, printable_path};
+use crate::threads::spawn;
 
 /// Extract the chosen entries below the root, where nothing of their names is yet but folders.
 ///
@@ -173,9 +174,9 @@ impl Extraction<'_> {
             let workers: Vec<_> = (0..threads)
                 .map(|_| {
                     let work = work.clone();
-                    scope.spawn(move || Worker::new(self).work(&work))
+                    spawn(scope, move || Worker::new(self).work(&work))
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             drop(work);
             let planned = self.plan(&mut |job| jobs.send(job).is_ok());
             drop(jobs);

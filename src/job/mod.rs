@@ -125,7 +125,7 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
 /// If nothing was published.
 pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
-    let mut upload = destination::file::begin(path, None)?;
+    let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
     let written = run.write(None, &itself, &mut upload, path)?;
     run.publish(upload, written)

@@ -47,13 +47,24 @@ impl Disk {
         &self.mount_point
     }
 
-    /// Unmount it and mount it again, as after a power failure.
-    pub fn remount(&mut self) {
+    /// Let nothing be written to it from here on.
+    pub fn make_read_only(&self) {
         // Another test's child, between fork and exec, may have something open there for a moment.
-        assert!(soon(|| run("umount", &[text(self.path())])), "umount {}", self.path().display());
-        self.mounted = false;
-        assert!(soon(|| self.mount()), "mount {} again", self.path().display());
-        self.mounted = true;
+        assert!(soon(|| run("mount", &["-o", "remount,ro", text(self.path())])));
+    }
+
+    /// What has reached the disk so far, as a disk of its own: what a machine finds that starts again.
+    ///
+    /// A copy, as the file system itself is not always gone when it is unmounted: a container that is being started
+    /// beside this test has it too, for a while.
+    pub fn as_found_later(&self) -> Self {
+        let mut disk = Self::unmounted();
+        let image = disk.path().with_file_name("image");
+        std::fs::copy(self.image.as_ref().unwrap(), &image).unwrap();
+        disk.image = Some(image);
+        disk.mounted = soon(|| disk.mount());
+        assert!(disk.mounted, "mount {}", disk.path().display());
+        disk
     }
 
     fn mount(&self) -> bool {

@@ -116,7 +116,7 @@ fn a_destination_can_be_required_to_be_mounted() {
 fn a_read_only_destination_is_said_and_can_be_listed() {
     let Some(disk) = Disk::tmpfs("size=4m") else { return };
     run(disk.path(), BYTES).unwrap();
-    assert!(crate::common::disk::run("mount", &["-o", "remount,ro", disk.path().to_str().unwrap()]));
+    disk.make_read_only();
     let local = Local::open(disk.path(), options()).unwrap();
     assert_eq!(local.archives(&tarkeep::archive::name::Pattern::default()).unwrap().len(), 1);
     let error = local.check_writable().unwrap_err().to_string();

@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::layout::{Footer, HEADER_LEN, PIECE, put_piece};
-use super::page::{
-    PAGE_MAX, Page, PageKind, RECORDS, TABLE_MAX, encode_entries, encode_segments, encode_table,
-};
+use super::page::{PAGE_MAX, RECORDS, encode_entries, encode_segments};
 use super::record::{About, EntryRecord, SegmentRecord, hash};
+use super::table::{Page, PageKind, TABLE_MAX, encode_table};
 
 /// A page of entries is closed when their names have so many bytes together: names far beyond `PATH_MAX` would
 /// otherwise make one page fill the memory of whoever reads it.

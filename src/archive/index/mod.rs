@@ -5,6 +5,7 @@ mod bytes;
 mod layout;
 mod page;
 mod record;
+mod table;
 
 use std::cmp::Ordering;
 
@@ -12,9 +13,10 @@ pub use builder::Builder;
 pub use bytes::Malformed;
 pub use layout::{FOOTER_LEN, Footer, HEADER_LEN, START, TRAILER_LEN};
 pub(crate) use layout::{MEMBER_LEN, PIECE, piece, position};
-pub(crate) use page::TABLE_MAX;
-pub use page::{Page, PageKind, decode_entries, decode_segments, decode_table};
+pub use page::{decode_entries, decode_segments};
 pub use record::{About, EntryRecord, Hash, SegmentKind, SegmentRecord, hash, short};
+pub(crate) use table::TABLE_MAX;
+pub use table::{Page, PageKind, decode_table};
 
 /// The order of names in an archive: by bytes, `/` before all others, so that a folder stands directly before what is
 /// in it.

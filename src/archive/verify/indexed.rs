@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::printable::printable;
 use crate::progress::Progress;
 use crate::stop::Stop;
+use crate::threads::spawn;
 
 /// Bytes of the two zero blocks that end a tar stream.
 const END: u64 = 1024;
@@ -36,11 +37,11 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
     constants(archive, &problems)?;
     archive.about()?;
 
-    let (jobs, work) = bounded::<Job>(2 * options.threads);
     let sums = thread::scope(|scope| {
+        let (jobs, work) = bounded::<Job>(2 * options.threads);
         for _ in 0..options.threads.max(1) {
             let (work, problems) = (work.clone(), &problems);
-            scope.spawn(move || {
+            spawn(scope, move || {
                 let mut checker = Checker::new(archive.file(), options.depth);
                 for job in work {
                     if let Err(problem) = checker.check(&job) {
@@ -48,7 +49,7 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
                     }
                     progress.read(job.segment.record.raw);
                 }
-            });
+            })?;
         }
         drop(work);
         let mut plan = Plan::new(archive, &problems);

@@ -6,6 +6,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::progress::Progress;
+use crate::threads::spawn;
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(100);
@@ -15,7 +16,8 @@ pub fn with<T>(progress: Option<&Progress>, work: impl FnOnce() -> T) -> T {
     let Some(progress) = progress else { return work() };
     let (done, is_done) = bounded::<()>(0);
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        // Without a thread for it there is no bar; the work is what counts.
+        let _ = spawn(scope, move || {
             let bar = ProgressBar::no_length();
             let mut known = false;
             bar.set_style(style("{spinner} {bytes} {binary_bytes_per_sec} {msg} {elapsed}"));

@@ -1,0 +1,132 @@
+//! Opening a file, and finding the footer, the table of pages and the pages in it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use libdeflater::Decompressor;
+
+use super::{Archive, Opened, Unindexed};
+use crate::archive::index::{self, FOOTER_LEN, Footer, Page, PageKind};
+use crate::error::{Error, Result};
+use crate::printable::printable_path;
+
+/// Open an archive of any kind.
+///
+/// # Errors
+/// If the file cannot be opened or read. A damaged index is not an error: see [`Unindexed::damage`].
+pub fn open(path: &Path) -> Result<Opened> {
+    let file = File::open(path).map_err(|e| Error::io("open archive", path, e))?;
+    from_file(file, path)
+}
+
+/// [`open`] for a file that is open already; the path is for messages.
+///
+/// # Errors
+/// If it cannot be read, or is no regular file.
+pub fn from_file(file: File, path: &Path) -> Result<Opened> {
+    let metadata = file.metadata().map_err(|e| Error::io("open archive", path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::usage(format!("archive {} is not a regular file", printable_path(path))));
+    }
+    let length = metadata.len();
+    let path = path.to_path_buf();
+    let mut start = [0; index::START.len()];
+    let ours = length >= index::HEADER_LEN && {
+        read_at(&file, &path, &mut start, 0)?;
+        start == index::START
+    };
+    let damage = match footer(&file, &path, length)? {
+        Ok(footer) => match table(&file, &path, &footer)? {
+            Ok(pages) => {
+                return Ok(Opened::Indexed(Box::new(Archive::new(file, path, length, footer, pages))));
+            }
+            Err(damage) => Some(damage),
+        },
+        Err(damage) => ours.then_some(damage),
+    };
+    Ok(Opened::Unindexed(Unindexed { file, path, length, damage }))
+}
+
+/// The inner result says what is wrong with the footer.
+fn footer(file: &File, path: &Path, length: u64) -> Result<Result<Footer, String>> {
+    let Some(at) = length.checked_sub(FOOTER_LEN) else {
+        return Ok(Err("the end of the archive is missing: it is shorter than a footer".into()));
+    };
+    let mut member = [0; FOOTER_LEN as usize];
+    read_at(file, path, &mut member, at)?;
+    Ok(Footer::decode(&member, length)
+        .map_err(|e| format!("the end of the archive is damaged or missing: the footer at offset {at} {e}")))
+}
+
+fn table(file: &File, path: &Path, footer: &Footer) -> Result<Result<Vec<Page>, String>> {
+    let page = Page {
+        offset: footer.table,
+        stored: footer.stored.into(),
+        raw: footer.raw.into(),
+        hash: footer.hash,
+        count: 1,
+        kind: PageKind::About,
+    };
+    if page.raw > index::TABLE_MAX || page.stored > 2 * page.raw + 64 {
+        return Ok(Err("the table of pages has an impossible size".into()));
+    }
+    let table = read_page(file, path, footer, &page)?;
+    Ok(table
+        .and_then(|raw| index::decode_table(&raw, footer.table).map_err(|e| e.0))
+        .map_err(|e| format!("the table of pages of the index {e}")))
+}
+
+fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> Result<()> {
+    file.read_exact_at(buffer, at).map_err(|e| Error::io("read archive", path, e))
+}
+
+/// The decompressed bytes of a page, or what is wrong with it.
+pub(super) fn read_page(
+    file: &File,
+    path: &Path,
+    footer: &Footer,
+    page: &Page,
+) -> Result<Result<Vec<u8>, &'static str>> {
+    // The table's own bounds are checked with the footer, a page's with the table: both end within the index.
+    let bytes = match index_bytes(file, footer, page.offset, page.stored) {
+        Ok(bytes) => bytes,
+        Err(e) => return Err(Error::io("read index of archive", path, e)),
+    };
+    if index::hash(&bytes) != page.hash {
+        return Ok(Err("does not have the hash it should"));
+    }
+    // No deflate stream grows to more than 1,032 times its length (zlib's technical notes).
+    if page.raw > page.stored.saturating_mul(1032) {
+        return Ok(Err("has an impossible size"));
+    }
+    let mut raw = vec![0; page.raw as usize];
+    match Decompressor::new().deflate_decompress(&bytes, &mut raw) {
+        Ok(length) if length == raw.len() => Ok(Ok(raw)),
+        _ => Ok(Err("cannot be decompressed")),
+    }
+}
+
+/// Bytes of the index, taken out of the members that carry them.
+fn index_bytes(file: &File, footer: &Footer, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    let outside = || io::Error::new(io::ErrorKind::InvalidData, "outside the index");
+    let last =
+        at.checked_add(length).filter(|end| *end <= footer.length && length > 0).ok_or_else(outside)? - 1;
+    let position = |at| index::position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
+    let (first, last) = (position(at)?, position(last)?);
+    let mut bytes = vec![0; (last - first + 1) as usize];
+    file.read_exact_at(&mut bytes, first)?;
+
+    // Close the gaps that the members' ends and beginnings make.
+    let mut kept = (index::PIECE - (at % index::PIECE as u64) as usize).min(bytes.len());
+    let mut next = kept + index::MEMBER_LEN - index::PIECE;
+    while next < bytes.len() {
+        let piece = index::PIECE.min(bytes.len() - next);
+        bytes.copy_within(next..next + piece, kept);
+        kept += piece;
+        next += index::MEMBER_LEN;
+    }
+    bytes.truncate(kept);
+    Ok(bytes)
+}
