@@ -22,6 +22,8 @@ Examples:
   tarkeep run                               back up when it is due, until stopped
   tarkeep backup --source . -o here.tar.gz  archive this folder, here and now
   tarkeep list latest                       what is in the newest archive
+  tarkeep cat latest data/notes.txt         one file of it
+  tarkeep diff latest /data                 what changed since
   tarkeep verify --all                      read every archive back
 
 Exit status: 0 complete, 1 failed, 2 wrong usage or configuration, 3 published but incomplete, 4 published but a later \
@@ -63,6 +65,10 @@ pub enum Command {
     Backup(BackupArgs),
     /// List the archives, or what is in one
     List(ListArgs),
+    /// Write files of an archive to standard output
+    Cat(CatArgs),
+    /// Show what differs between two archives, or an archive and a folder; exit 0 if nothing, 1 if something, 2 on trouble
+    Diff(DiffArgs),
     /// Read archives back and check everything in them
     Verify(VerifyArgs),
     /// Bring an archive's files back
@@ -147,17 +153,87 @@ standard input.
 Examples:
   tarkeep list                                  the archives there are
   tarkeep list latest                           what is in the newest
-  tarkeep list 2026-11-20/01-00-00 data/photos  one folder of that archive")]
+  tarkeep list 2026-11-20/01-00-00 data/photos  one folder of that archive
+  tarkeep list latest '*.sql' --human           wherever they are")]
 pub struct ListArgs {
     /// Archive to look into [default: list the archives]
     #[arg(value_name = "ARCHIVE")]
     pub archive: Option<OsString>,
 
-    /// Only these entries and what is below them
+    /// Only these entries and what is below them, or globs
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
 
     /// Only the archives of this job
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// Sizes as 1.5 MiB
+    #[arg(long)]
+    pub human: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cat`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
+standard input. With an index only what the files need is read, and checked before it is given out; what comes through a \
+pipe is checked at its end, and files come in the order that they have there.
+
+Examples:
+  tarkeep cat latest data/etc/fstab
+  tarkeep cat 2026-11-20 data/dump.sql | psql")]
+pub struct CatArgs {
+    /// Archive to read from
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: OsString,
+
+    /// Names of files in it
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<OsString>,
+
+    /// The job whose archives are meant
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
+standard input.
+
++ is only in the second, - only in the first, ~ in both and not the same: content, type, mode, owner, mtime, target, \
+device or attributes. What an archive's hashes show to be equal is not read. Archives without an index are read through \
+first, and their entries kept in memory, about 300 bytes and the name for each.
+
+A folder is compared with the one entry that all others of the archive are below, or with PATH. For a source of a job, \
+what the job leaves out is left out here too.
+
+Exit status: 0 nothing differs, 1 something does, 2 trouble.
+
+Examples:
+  tarkeep diff 2026-11-20 latest             what changed since
+  tarkeep diff latest /data                  what changed since the last run
+  tarkeep diff 2026-11-20 latest data/etc    in one folder")]
+pub struct DiffArgs {
+    /// The first, older archive
+    #[arg(value_name = "ARCHIVE")]
+    pub first: OsString,
+
+    /// The second archive, or a folder
+    #[arg(value_name = "ARCHIVE|DIR")]
+    pub second: OsString,
+
+    /// Only these entries and what is below them, or globs; with a folder, the one entry that it is compared with
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+
+    /// The job whose archives are meant
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
 
@@ -368,7 +444,9 @@ impl Cli {
                 many(&set::EXCLUDE, "--exclude", &args.exclude);
                 typed.jobs.clone_from(&args.jobs);
             }
-            Command::List(ListArgs { job, .. }) => typed.jobs.extend(job.clone()),
+            Command::List(ListArgs { job, .. })
+            | Command::Cat(CatArgs { job, .. })
+            | Command::Diff(DiffArgs { job, .. }) => typed.jobs.extend(job.clone()),
             Command::Verify(VerifyArgs { job, threads, .. })
             | Command::Restore(RestoreArgs { job, threads, .. }) => {
                 one(&set::THREADS, "--threads", threads);

@@ -9,6 +9,8 @@ pub enum Exit {
     Complete,
     /// Failed; nothing was published.
     Failed,
+    /// What was compared is not the same.
+    Different,
     /// A wrong argument or a wrong configuration; nothing was touched.
     Usage,
     /// An archive was published, but it is incomplete or suspect.
@@ -28,7 +30,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Complete => 0,
-            Self::Failed => 1,
+            Self::Failed | Self::Different => 1,
             Self::Usage => 2,
             Self::Incomplete => 3,
             Self::LaterStep => 4,
@@ -45,7 +47,7 @@ impl Exit {
     pub fn worse(self, other: Self) -> Self {
         let rank = |exit: Self| match exit {
             Self::Complete => 0,
-            Self::LaterStep => 1,
+            Self::LaterStep | Self::Different => 1,
             Self::Incomplete => 2,
             Self::Damaged => 3,
             Self::Locked => 4,

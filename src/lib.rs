@@ -5,6 +5,7 @@ pub mod archive;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod destination;

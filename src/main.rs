@@ -35,6 +35,8 @@ fn run(cli: Cli) -> Result<Exit> {
     let config = match load() {
         // A health check has no more than yes and no.
         Err(error) if matches!(cli.command, Command::Health(_)) => return Err(error.with_exit(Exit::Failed)),
+        // And 1 of `diff` means that something differs.
+        Err(error) if matches!(cli.command, Command::Diff(_)) => return Err(error.with_exit(Exit::Usage)),
         loaded => loaded?,
     };
     logger::start(&config, SystemClock);
@@ -43,6 +45,8 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Run => command::run::run(config, load, &SystemClock),
         Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &listening()?),
         Command::List(args) => command::list::run(&args, &config, now, &listening()?),
+        Command::Cat(args) => command::cat::run(&args, &config, &listening()?),
+        Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
         Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
         Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
         Command::Next(args) => command::next::run(&args, &config, now),

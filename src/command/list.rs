@@ -1,8 +1,7 @@
 //! `list`: the archives there are, or what is in one.
 
-mod line;
+pub(in crate::command) mod line;
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -12,14 +11,16 @@ use self::line::Lines;
 use super::which::{Which, archives, which};
 use crate::archive::index::{EntryRecord, name_order};
 use crate::archive::reader::{self, Archive, Opened, is_below};
-use crate::archive::stream::{Input, Member, Stream};
+use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
+use crate::entry::Kind;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::restore::paths::{Paths, clean};
 use crate::stop::Stop;
 
 /// List the archives of every job, newest first, or the entries of one archive.
@@ -30,8 +31,8 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
     let mut output = Output::new();
     let listed = match &args.archive {
         Some(word) => {
-            let paths = args.paths.iter().map(|path| bare(path.as_bytes()).to_vec()).collect();
-            let lines = Lines::new(config.jobs[0].zone, args.json);
+            let paths = Paths::new(&args.paths)?;
+            let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
             which(word, config).and_then(|which| listing.archive(&which))
         }
@@ -172,21 +173,9 @@ fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
     format!("{} ago", counted(count as u64, one, many))
 }
 
-/// A name as people type it or other tools write it: without `./` and slashes around it.
-fn bare(mut name: &[u8]) -> &[u8] {
-    while let Some(rest) = name.strip_prefix(b"./").or(name.strip_prefix(b"/")) {
-        name = rest;
-    }
-    while let Some(rest) = name.strip_suffix(b"/") {
-        name = rest;
-    }
-    if name == b"." { b"" } else { name }
-}
-
 /// The listing of one archive.
 struct Listing<'a> {
-    /// Only these and what is below them; everything if there are none.
-    paths: Vec<Vec<u8>>,
+    paths: Paths,
     lines: Lines,
     output: &'a mut Output,
     stop: &'a Stop,
@@ -211,33 +200,27 @@ impl Listing<'_> {
     }
 
     fn indexed(&mut self, archive: &Archive) -> Result<()> {
-        let mut paths = std::mem::take(&mut self.paths);
-        if paths.is_empty() {
-            return archive.entries().try_for_each(|entry| self.record(&entry?));
-        }
-        paths.sort_by(|a, b| name_order(a, b));
-        paths.dedup_by(|later, earlier| is_below(later, earlier));
-        let mut missing = Vec::new();
-        for path in paths {
-            let mut any = false;
-            for entry in archive.below(&path) {
-                any = true;
-                self.record(&entry?)?;
+        if let Some(mut names) = self.paths.names() {
+            names.sort_by(|a, b| name_order(a, b));
+            names.dedup_by(|later, earlier| is_below(later, earlier));
+            for name in names {
+                archive.below(&name).try_for_each(|entry| self.record(&entry?))?;
             }
-            if !any {
-                missing.push(path);
-            }
+        } else {
+            archive.entries().try_for_each(|entry| self.record(&entry?))?;
         }
-        none_of(&missing, archive.path())
+        self.paths.all_used(archive.path())
     }
 
     fn record(&mut self, entry: &EntryRecord) -> Result<()> {
-        self.lines.record(entry, self.output)
+        if self.paths.fit(&entry.name, entry.kind == Kind::Directory) {
+            self.lines.record(entry, self.output)?;
+        }
+        Ok(())
     }
 
     fn stream(&mut self, input: Input, path: &Path) -> Result<()> {
         let mut stream = Stream::new(input);
-        let mut missing: Vec<_> = self.paths.clone();
         let wrong = |stop: &Stop, bad| {
             stop.check()
                 .err()
@@ -249,52 +232,13 @@ impl Listing<'_> {
                 Ok(None) => break,
                 Err(bad) => return Err(wrong(self.stop, bad)),
             };
-            let name = bare(&member.name);
-            let wanted = |path: &Vec<u8>| is_below(name, path);
-            if self.paths.is_empty() || self.paths.iter().any(wanted) {
-                missing.retain(|path| !wanted(path));
-                self.member(&member)?;
+            if self.paths.fit(&clean(&member.name), member.kind == Kind::Directory) {
+                self.lines.member(&member, self.output)?;
             }
         }
         if !self.output.closed() {
             stream.finish().map_err(|bad| wrong(self.stop, bad))?;
         }
-        none_of(&missing, path)
-    }
-
-    fn member(&mut self, member: &Member) -> Result<()> {
-        self.lines.member(member, self.output)
-    }
-}
-
-fn none_of(missing: &[Vec<u8>], path: &Path) -> Result<()> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = missing.iter().map(|name| printable(name)).collect();
-    Err(Error::failed(format!("archive {}: no entry {}", printable_path(path), names.join(", "))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_understood_as_they_are_typed() {
-        for (typed, meant) in
-            [("data/x", "data/x"), ("/data/x/", "data/x"), ("./data", "data"), (".", ""), ("/", "")]
-        {
-            assert_eq!(bare(typed.as_bytes()), meant.as_bytes());
-        }
-    }
-
-    #[test]
-    fn ages_are_said_in_one_unit() {
-        let now = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
-        let ago = |seconds: i64| age(now, DateTime::from_timestamp(1_000_000_000 - seconds, 0).unwrap());
-        assert_eq!(ago(1), "1 second ago");
-        assert_eq!(ago(3600), "1 hour ago");
-        assert_eq!(ago(200_000), "2 days ago");
-        assert_eq!(ago(-5), "in the future");
+        if self.output.closed() { Ok(()) } else { self.paths.all_used(path) }
     }
 }

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 pub mod backup;
+pub mod cat;
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod health;
 pub mod info;
 pub mod list;

@@ -31,6 +31,12 @@ impl Output {
         self.outcome(written)
     }
 
+    /// Write bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = if self.closed { Ok(()) } else { self.to.write_all(bytes) };
+        self.outcome(written)
+    }
+
     /// Write one value as one line of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> Result<()> {
         if self.closed {

@@ -1,6 +1,7 @@
 //! Where entries become files again: below one folder, from an archive with an index on all cores, or from a stream.
 
 mod clean;
+mod expanded;
 mod indexed;
 mod metadata;
 mod root;
@@ -10,6 +11,7 @@ mod stream;
 use serde::Serialize;
 
 pub use clean::clean;
+pub use expanded::Expanded;
 pub use indexed::extract;
 pub use metadata::{Fidelity, Unapplied};
 pub use root::{Root, split};

@@ -3,6 +3,8 @@
 //! Nothing of the old is touched before everything new is written and synced. From then on a journal says so, and a restore
 //! that was interrupted is finished by the next one; one that was interrupted before is undone.
 
+pub mod paths;
+
 mod journal;
 mod names;
 mod selection;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ignore::overrides::{Override, OverrideBuilder};
 
 use super::names::Names;
+use super::paths::glob_fits;
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{Archive, is_below};
 use crate::error::{Error, Result};
@@ -167,14 +168,7 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
         let folder = entry.kind == crate::entry::Kind::Directory;
         let mut chosen = names.iter().any(|name| is_below(&entry.name, name));
         for (used, (_, matcher)) in used.iter_mut().zip(&matchers) {
-            // A folder that fits brings what is in it.
-            let text = String::from_utf8_lossy(&entry.name);
-            let fits = matcher.matched(text.as_ref(), folder).is_whitelist()
-                || parents(&entry.name).any(|parent| {
-                    found.contains(&parent) && {
-                        matcher.matched(String::from_utf8_lossy(&parent).as_ref(), true).is_whitelist()
-                    }
-                });
+            let fits = glob_fits(matcher, &entry.name, folder);
             *used |= fits;
             chosen |= fits;
         }

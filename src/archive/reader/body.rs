@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use super::Archive;
 use crate::archive::index::EntryRecord;
+use crate::error::{Error, cause_text};
 
 /// Reads a body from its first byte to its last; every byte has been checked before it is given out.
 pub struct Body<'a> {
@@ -20,6 +21,19 @@ impl<'a> Body<'a> {
     pub(super) fn new(archive: &'a Archive, entry: &EntryRecord) -> Self {
         let skip = entry.offset.saturating_add(entry.headers);
         Self { archive, segment: entry.segment, bytes: Vec::new(), skip, left: entry.body(), begun: false }
+    }
+}
+
+impl Body<'_> {
+    /// What reading a body failed with, as it was before it was made an error of [`Read`]; `what` names the body.
+    pub fn error(error: io::Error, what: impl std::fmt::Display) -> Error {
+        match error.downcast::<Error>() {
+            Ok(inner) => inner,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::damaged(format!("{what}: it ends too early"))
+            }
+            Err(error) => Error::damaged(format!("{what}: {}", cause_text(&error))),
+        }
     }
 }
 

@@ -14,12 +14,13 @@ use crate::archive::stream::Member;
 use crate::command::output::Output;
 use crate::entry::{Kind, Timestamp};
 use crate::error::Result;
-use crate::printable::printable;
+use crate::printable::{human_bytes, printable};
 
 /// Makes the lines.
 pub struct Lines {
     zone: Tz,
     json: bool,
+    human: bool,
     line: String,
 }
 
@@ -62,9 +63,9 @@ struct Json<'a> {
 }
 
 impl Lines {
-    /// Lines with times in this zone, or JSON, which has them in UTC.
-    pub fn new(zone: Tz, json: bool) -> Self {
-        Self { zone, json, line: String::new() }
+    /// Lines with times in this zone, sizes in bytes or for the eye; or JSON, which has times in UTC and sizes in bytes.
+    pub fn new(zone: Tz, json: bool, human: bool) -> Self {
+        Self { zone, json, human, line: String::new() }
     }
 
     /// An entry of an index.
@@ -104,6 +105,8 @@ impl Lines {
         let size_at = line.len();
         if let Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor) = shown.kind {
             let _ = write!(line, "{major},{minor}");
+        } else if self.human {
+            line.push_str(&human_bytes(shown.size));
         } else {
             push_number(line, shown.size, 1);
         }
@@ -111,7 +114,7 @@ impl Lines {
             line.insert(size_at, ' ');
         }
         line.push(' ');
-        self.push_time(line, shown.mtime);
+        push_time(line, self.zone, shown.mtime);
         line.push(' ');
         push_name(line, shown.name);
         match shown.kind {
@@ -132,33 +135,33 @@ impl Lines {
             line.push_str("  (changed while it was read)");
         }
     }
+}
 
-    /// `2026-11-20 01:00:00`; seconds since 1970 for what no calendar has.
-    fn push_time(&self, line: &mut String, time: Timestamp) {
-        let Some(utc) = DateTime::<Utc>::from_timestamp(time.seconds, 0) else {
-            let _ = write!(line, "@{}", time.seconds);
-            return;
-        };
-        let offset = self.zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc();
-        let Some(local) = utc.naive_utc().checked_add_signed(TimeDelta::seconds(offset.into())) else {
-            let _ = write!(line, "@{}", time.seconds);
-            return;
-        };
-        if let Ok(year @ 0..=9999) = u64::try_from(local.year()) {
-            push_number(line, year, 4);
-        } else {
-            let _ = write!(line, "{}", local.year());
-        }
-        for (before, number) in [
-            ('-', local.month()),
-            ('-', local.day()),
-            (' ', local.hour()),
-            (':', local.minute()),
-            (':', local.second()),
-        ] {
-            line.push(before);
-            push_number(line, number.into(), 2);
-        }
+/// `2026-11-20 01:00:00`; seconds since 1970 for what no calendar has.
+pub fn push_time(line: &mut String, zone: Tz, time: Timestamp) {
+    let Some(utc) = DateTime::<Utc>::from_timestamp(time.seconds, 0) else {
+        let _ = write!(line, "@{}", time.seconds);
+        return;
+    };
+    let offset = zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc();
+    let Some(local) = utc.naive_utc().checked_add_signed(TimeDelta::seconds(offset.into())) else {
+        let _ = write!(line, "@{}", time.seconds);
+        return;
+    };
+    if let Ok(year @ 0..=9999) = u64::try_from(local.year()) {
+        push_number(line, year, 4);
+    } else {
+        let _ = write!(line, "{}", local.year());
+    }
+    for (before, number) in [
+        ('-', local.month()),
+        ('-', local.day()),
+        (' ', local.hour()),
+        (':', local.minute()),
+        (':', local.second()),
+    ] {
+        line.push(before);
+        push_number(line, number.into(), 2);
     }
 }
 
@@ -189,7 +192,8 @@ fn push_number(line: &mut String, mut number: u64, digits: usize) {
     line.extend(text[at..].iter().map(|digit| char::from(*digit)));
 }
 
-fn push_name(line: &mut String, name: &[u8]) {
+/// A name, safe to print.
+pub fn push_name(line: &mut String, name: &[u8]) {
     match std::str::from_utf8(name) {
         Ok(plain) if name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') => {
             line.push_str(plain);
@@ -198,17 +202,40 @@ fn push_name(line: &mut String, name: &[u8]) {
     }
 }
 
+/// Text for JSON, and the bytes as hex where they are not UTF-8 and the text is only for the eye.
+pub fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<String>) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return (Cow::Borrowed(text), None);
+    }
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    (Cow::Owned(printable(bytes)), Some(hex))
+}
+
+/// The word for a kind in JSON.
+pub fn kind_word(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Directory => "folder",
+        Kind::Symlink(_) => "symlink",
+        Kind::Hardlink(_) => "hardlink",
+        Kind::CharDevice(..) => "character device",
+        Kind::BlockDevice(..) => "block device",
+        Kind::Fifo => "fifo",
+    }
+}
+
+/// A time for JSON: RFC 3339 in UTC; seconds since 1970 for what no calendar has.
+pub fn json_time(time: Timestamp) -> String {
+    DateTime::<Utc>::from_timestamp(time.seconds, time.nanos).map_or_else(
+        || format!("@{}", time.seconds),
+        |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+    )
+}
+
 fn json<'a>(shown: &Shown<'a>) -> Json<'a> {
-    let text = |bytes: &'a [u8]| {
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            return (Cow::Borrowed(text), None);
-        }
-        let mut hex = String::with_capacity(2 * bytes.len());
-        for byte in bytes {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        (Cow::Owned(printable(bytes)), Some(hex))
-    };
     let (name, name_hex) = text(shown.name);
     let (target, target_hex) = match shown.kind {
         Kind::Symlink(target) | Kind::Hardlink(target) => {
@@ -220,23 +247,12 @@ fn json<'a>(shown: &Shown<'a>) -> Json<'a> {
     Json {
         name,
         name_hex,
-        kind: match shown.kind {
-            Kind::File => "file",
-            Kind::Directory => "folder",
-            Kind::Symlink(_) => "symlink",
-            Kind::Hardlink(_) => "hardlink",
-            Kind::CharDevice(..) => "character device",
-            Kind::BlockDevice(..) => "block device",
-            Kind::Fifo => "fifo",
-        },
+        kind: kind_word(shown.kind),
         mode: format!("{:04o}", shown.mode),
         uid: shown.uid,
         gid: shown.gid,
         size: shown.size,
-        mtime: DateTime::<Utc>::from_timestamp(shown.mtime.seconds, shown.mtime.nanos).map_or_else(
-            || format!("@{}", shown.mtime.seconds),
-            |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        ),
+        mtime: json_time(shown.mtime),
         target,
         target_hex,
         device: match *shown.kind {
