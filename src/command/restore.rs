@@ -97,11 +97,14 @@ fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<
         folders.extend(job.state.clone());
         folders.extend([job.destination.join(".tarkeep"), job.destination.clone()]);
     }
-    match &args.to {
-        Some(to) => folders.extend(to.ancestors().map(Path::to_path_buf)),
-        None => folders.extend(config.jobs.iter().flat_map(|job| job.sources.clone())),
+    let targets = match &args.to {
+        Some(to) => vec![to],
+        None => config.jobs.iter().flat_map(|job| &job.sources).collect(),
+    };
+    for folder in targets.into_iter().flat_map(|target| target.ancestors()) {
+        let here = folder.as_os_str().is_empty();
+        folders.push(if here { PathBuf::from(".") } else { folder.to_path_buf() });
     }
-    folders.retain(|folder| !folder.as_os_str().is_empty());
     let mut file = file;
     spool(&mut file, &folders, stop)
 }
@@ -247,7 +250,9 @@ fn target(args: &RestoreArgs, part: &Part) -> Result<()> {
         if read_only {
             Error::failed(format!(
                 "{e}: it is mounted read-only, as it should be for backups; run this instead: \
-                 docker compose run --rm restore {}",
+                 docker compose run --rm {}restore {}",
+                // A terminal of its own would stand in the way of what comes through a pipe.
+                if args.archive == "-" { "-T " } else { "" },
                 retyped(args)
             ))
         } else {
