@@ -424,3 +424,39 @@ fn a_folder_that_cannot_be_read_is_trouble_and_not_gone() {
     assert!(text(&output.stderr).contains("not compared: data/folder"), "{}", text(&output.stderr));
     assert!(!text(&output.stdout).contains("data/folder/text"), "{}", text(&output.stdout));
 }
+
+#[test]
+fn sparse_files_of_gnu_tar_are_whole_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let file = File::create(folder.path().join("data/holes")).unwrap();
+    file.set_len(40 << 20).unwrap();
+    for at in 1..8 {
+        file.write_all_at(b"island", at * 4_500_000).unwrap();
+    }
+    let body = fs::read(folder.path().join("data/holes")).unwrap();
+    let formats: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=pax", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse-version=0.1"],
+        &["--format=pax", "--sparse-version=1.0"],
+    ];
+    for format in formats {
+        let made = Command::new("tar")
+            .arg("-cSf")
+            .args(["x.tar", "data"])
+            .args(format)
+            .current_dir(&folder)
+            .output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            return common::skip("GNU tar");
+        }
+        if folder.path().join("x.tar").metadata().unwrap().len() > 1 << 20 {
+            return common::skip("a file system with holes");
+        }
+        let output = tarkeep(&["cat", "x.tar", "data/holes"], folder.path());
+        assert_eq!(output.status.code(), Some(0), "{format:?}: {}", text(&output.stderr));
+        assert!(output.stdout == body, "{format:?}");
+        assert_eq!(said(&["diff", "x.tar", "data"], folder.path(), 0), "", "{format:?}");
+    }
+}

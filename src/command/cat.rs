@@ -196,7 +196,7 @@ impl Cat<'_> {
     }
 
     fn member(&mut self, name: &[u8], member: &Member, stream: &mut Stream<Input>) -> Result<()> {
-        self.body(name, member.size, Expanded::new(stream, member.size, member.sparse))
+        self.body(name, member.size, Expanded::of_member(stream, member))
     }
 
     /// What can be read only once: files in the order of the archive.

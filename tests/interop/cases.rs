@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "out",
         make: |folder| {
-            symlinks_to(folder, &[("absolute", "/etc/hostname"), ("above", "../../../etc/hostname")])
+            symlinks_to(folder, &[("absolute", "/etc/hostname"), ("above", "../../../etc/hostname")]);
         },
         rows: &[row("symbolic links out of the archive", "", &[Target])],
     },

@@ -120,6 +120,8 @@ fn lists(reader: &Reader, archive: &Path, length: u64) -> String {
     if found == length.to_string() { "right".into() } else { format!("{found}{}", ends(output.status)) }
 }
 
+type Look<'a> = &'a dyn Fn(&Reader) -> String;
+
 #[test]
 fn every_reader_of_gzip_gets_all_of_the_data_and_the_table_says_what_the_index_does_to_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,7 +148,6 @@ fn every_reader_of_gzip_gets_all_of_the_data_and_the_table_says_what_the_index_d
     let mut table = Table::read("gzip", &READERS.iter().map(|reader| reader.name).collect::<Vec<_>>());
     let here: Vec<_> =
         READERS.iter().enumerate().filter(|(n, reader)| table.knows(*n, version(reader.version))).collect();
-    type Look<'a> = &'a dyn Fn(&Reader) -> String;
     let looks: [(&str, Look); 3] = [
         ("decompresses", &|reader| decompresses(reader, &path, expected)),
         ("tests (`-t`)", &|reader| tests(reader, &path)),
