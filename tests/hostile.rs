@@ -377,7 +377,7 @@ fn devices_pipes_bits_and_owners_are_left_out_unless_the_archive_is_trusted() {
             name: b"null",
             letter: b'3',
             mode: 0o666,
-            patch: vec![(329, b"0000001\x000000003\x00".to_vec())],
+            patch: vec![(329, b"0000001\x000000003\0".to_vec())],
             ..Header::default()
         })
         .entry(b'4', "disk", "")

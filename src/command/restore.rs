@@ -52,7 +52,15 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         Opened::Indexed(archive) => archive,
         Opened::Unindexed(unindexed) => return streamed::run(args, config, &unindexed, stop, began),
     };
-    let parts = parts(args, config, &archive)?;
+    let parts = match usable(args, &archive).and_then(|()| parts(args, config, &archive)) {
+        Err(e) if e.exit() == Exit::Damaged => {
+            let text = e.to_string();
+            let front = format!("archive {}: ", printable_path(&which.path));
+            let damage = text.strip_prefix(&front).unwrap_or(&text).to_string();
+            return streamed::run(args, config, &archive.into_unindexed(damage), stop, began);
+        }
+        parts => parts?,
+    };
     for part in &parts {
         said(recover(&part.target)?);
     }
@@ -78,6 +86,16 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         Ok((extracted, selection.kept(&archive)))
     })?;
     done(args, &parts, &extracted, began, "run as root to have them")
+}
+
+/// Whether the index can be followed to its end, where all of it is needed.
+fn usable(args: &RestoreArgs, archive: &Archive) -> Result<()> {
+    archive.about()?;
+    if args.paths.is_empty() || args.salvage {
+        archive.segments().try_for_each(|it| it.map(|_| ()))
+    } else {
+        Ok(())
+    }
 }
 
 /// Standard input as a file that can be read more than once.
