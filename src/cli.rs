@@ -22,6 +22,8 @@ Examples:
   tarkeep run                               back up when it is due, until stopped
   tarkeep backup --source . -o here.tar.gz  archive this folder, here and now
   tarkeep list latest                       what is in the newest archive
+  tarkeep cat latest data/notes.txt         one file of it
+  tarkeep diff latest /data                 what changed since
   tarkeep verify --all                      read every archive back
 
 Exit status: 0 complete, 1 failed, 2 wrong usage or configuration, 3 published but incomplete, 4 published but a later \

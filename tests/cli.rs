@@ -9,8 +9,20 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const TARKEEP: &str = env!("CARGO_BIN_EXE_tarkeep");
-const COMMANDS: [&str; 10] =
-    ["run", "backup", "list", "verify", "restore", "next", "check", "info", "health", "completions"];
+const COMMANDS: [&str; 12] = [
+    "run",
+    "backup",
+    "list",
+    "cat",
+    "diff",
+    "verify",
+    "restore",
+    "next",
+    "check",
+    "info",
+    "health",
+    "completions",
+];
 
 /// The program with nothing in its environment, and no configuration file but an empty one.
 fn tarkeep(arguments: &[&str]) -> Command {

@@ -98,7 +98,7 @@ impl Raw {
         let mut bytes = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let length = (1..).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
+            let length = (1..9).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
             bytes.extend_from_slice(format!("{length} {key}=").as_bytes());
             bytes.extend_from_slice(value);
             bytes.push(b'\n');
@@ -395,7 +395,7 @@ fn devices_pipes_bits_and_owners_are_left_out_unless_the_archive_is_trusted() {
             name: b"null",
             letter: b'3',
             mode: 0o666,
-            patch: vec![(329, b"0000001\0000003\0".to_vec())],
+            patch: vec![(329, b"0000001\x000000003\0".to_vec())],
             ..Header::default()
         })
         .entry(b'4', "disk", "")

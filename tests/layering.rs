@@ -46,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    ("compare", &["archive", "extract", "restore::paths", "source", "stop"]),
     ("extract", &["archive", "progress", "stop", "sys", "threads"]),
     (
         "restore",
@@ -60,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "archive",
             "cli",
             "clock",
+            "compare",
             "config",
             "daemon",
             "destination",

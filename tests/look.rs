@@ -153,6 +153,14 @@ fn of_a_damaged_file_only_what_is_sound_is_given_out_and_what_is_lost_is_said() 
     assert!(error.contains("hash of the stored bytes differs"), "{error}");
     assert!(error.ends_with("given out: 524288 of the 600000 bytes of data/big\n"), "{error}");
     assert_eq!(said(&["cat", "x.tar.gz", "data/a"], folder.path(), 0), "sound");
+    // Cut, so that it has no index either: what stands before that is there, and the damage is told.
+    File::options().write(true).open(&path).unwrap().set_len(400_000).unwrap();
+    assert_eq!(said(&["cat", "x.tar.gz", "data/a"], folder.path(), 5), "sound");
+    let output = tarkeep(&["cat", "x.tar.gz", "data/big"], folder.path());
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    assert!(output.stdout.len() > 300_000 && body.starts_with(&output.stdout));
+    let error = text(&output.stderr);
+    assert!(error.contains("given out: ") && error.contains(" of the 600000 bytes"), "{error}");
 }
 
 #[test]
@@ -415,4 +423,40 @@ fn a_folder_that_cannot_be_read_is_trouble_and_not_gone() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("not compared: data/folder"), "{}", text(&output.stderr));
     assert!(!text(&output.stdout).contains("data/folder/text"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn sparse_files_of_gnu_tar_are_whole_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let file = File::create(folder.path().join("data/holes")).unwrap();
+    file.set_len(40 << 20).unwrap();
+    for at in 1..8 {
+        file.write_all_at(b"island", at * 4_500_000).unwrap();
+    }
+    let body = fs::read(folder.path().join("data/holes")).unwrap();
+    let formats: [&[&str]; 4] = [
+        &["--format=gnu"],
+        &["--format=pax", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse-version=0.1"],
+        &["--format=pax", "--sparse-version=1.0"],
+    ];
+    for format in formats {
+        let made = Command::new("tar")
+            .arg("-cSf")
+            .args(["x.tar", "data"])
+            .args(format)
+            .current_dir(&folder)
+            .output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            return common::skip("GNU tar");
+        }
+        if folder.path().join("x.tar").metadata().unwrap().len() > 1 << 20 {
+            return common::skip("a file system with holes");
+        }
+        let output = tarkeep(&["cat", "x.tar", "data/holes"], folder.path());
+        assert_eq!(output.status.code(), Some(0), "{format:?}: {}", text(&output.stderr));
+        assert!(output.stdout == body, "{format:?}");
+        assert_eq!(said(&["diff", "x.tar", "data"], folder.path(), 0), "", "{format:?}");
+    }
 }

@@ -219,6 +219,36 @@ fn a_damaged_archive_touches_nothing() {
 }
 
 #[test]
+fn what_can_be_read_of_a_damaged_archive_is_saved_and_the_rest_named() {
+    let bench = Bench::new(everything);
+    let was = fingerprint(&bench.at("data"));
+    let whole = fs::read(&bench.archive).unwrap();
+    // From the first segments, which hold folders and small files, to the pieces of the large ones.
+    for part in 1..8 {
+        let mut bytes = whole.clone();
+        // The index is at the end, and an eighth of all at most.
+        let at = whole.len() * part / 9;
+        bytes[at] ^= 0x10;
+        fs::write(&bench.archive, &bytes).unwrap();
+        let output = bench.restore(&["--salvage", "--to", bench.at("out").to_str().unwrap()]);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(5), "byte {at}: {said}");
+        assert!(said.contains(" lost"), "byte {at}: {said}");
+        let is = fingerprint(&bench.below("out"));
+        let mut differing = 0;
+        for (name, line) in was.iter().filter(|(name, line)| !name.is_empty() && is.get(*name) != Some(line))
+        {
+            // A folder is named as an entry; what has no entry any more has other times and modes.
+            differing += 1;
+            let shown = tarkeep::printable::printable(name);
+            assert!(said.contains(&format!("{shown}: ")), "byte {at}: {shown} is {line}: {said}");
+        }
+        assert!(differing < was.len() - 5, "byte {at}: {differing}: {said}");
+        fs::remove_dir_all(bench.at("out")).unwrap();
+    }
+}
+
+#[test]
 fn a_restore_killed_at_any_step_is_undone_or_finished_by_the_next() {
     let bench = Bench::new(everything);
     let data = bench.at("data");

@@ -333,6 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_fits_stands_in_the_ustar_header_whatever_its_bytes() {
+        for name in ["Grüße".as_bytes(), b"latin-\xe9"] {
+            let mut out = Vec::new();
+            append(&entry(name, Kind::Symlink(name.to_vec())), None, &mut out);
+            let ustar = Header::from_byte_slice(&out[out.len() - BLOCK..]);
+            assert_eq!(&*ustar.path_bytes(), name);
+            assert_eq!(&*ustar.link_name_bytes().unwrap(), name);
+            assert!(out.len() > BLOCK, "and in the extended one");
+        }
+    }
+
+    #[test]
     fn names_of_every_length_come_back() {
         for length in [1, 99, 100, 101, 155, 156, 157, 254, 255, 256, 257, 300, 5000] {
             for slash in [None, Some(1), Some(50), Some(99), Some(100), Some(154), Some(155), Some(156)] {

@@ -120,6 +120,7 @@ pub fn run<T>(
     feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
     failed: impl Fn(std::io::Error) -> Error + Send,
 ) -> Result<(T, Body)> {
+    let threads = compressing(codec, threads);
     thread::scope(|scope| {
         // In here, so that threads that wait for them end when one of the others could not be started.
         let (work_in, work) = bounded::<(Raw, Slot)>(threads);
@@ -144,6 +145,15 @@ pub fn run<T>(
             }
         }
     })
+}
+
+/// How many of the threads compress. At libdeflate's levels 10 to 12 each takes 10.5 MiB, measured, and a thread may cost
+/// 8 (tests/memory.rs): where there are more than two, a third of them is left out.
+fn compressing(codec: Codec, threads: usize) -> usize {
+    match codec {
+        Codec::Gzip(10..) => (2 * threads).div_ceil(3),
+        _ => threads,
+    }
 }
 
 fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>, Receiver<Vec<u8>>)) {

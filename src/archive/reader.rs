@@ -91,7 +91,7 @@ impl Archive {
     }
 
     /// Give up on its index.
-    pub(super) fn into_unindexed(self, damage: String) -> Unindexed {
+    pub fn into_unindexed(self, damage: String) -> Unindexed {
         Unindexed { file: self.file, path: self.path, length: self.length, damage: Some(damage) }
     }
 

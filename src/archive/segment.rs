@@ -14,7 +14,8 @@ const SAMPLE: usize = 4096;
 
 /// Compresses segments; each thread has one.
 pub struct Deflater {
-    group: Compressor,
+    /// For groups, where their level is another.
+    group: Option<Compressor>,
     piece: Compressor,
     sampler: Compressor,
     check: Decompressor,
@@ -40,9 +41,9 @@ impl Deflater {
         };
         // Level 6 costs a third more time than 5 on groups of small files and saves 0.6 % there; on the pages of
         // databases it saves 2 % (docs/decisions/segments.md).
-        let group = if level == 6 { 5 } else { level };
+        let group = (level == 6).then(|| compressor(5));
         Self {
-            group: compressor(group),
+            group,
             piece: compressor(level),
             sampler: compressor(1),
             check: Decompressor::new(),
@@ -61,7 +62,10 @@ impl Deflater {
             blocks::store(raw, stored);
             return Ok(());
         }
-        let compressor = if shape == Shape::Group { &mut self.group } else { &mut self.piece };
+        let compressor = match &mut self.group {
+            Some(group) if shape == Shape::Group => group,
+            _ => &mut self.piece,
+        };
         // Room for the end of the block, too, so that nothing is moved.
         stored.resize(compressor.deflate_compress_bound(raw.len()) + 8, 0);
         let wrong = || {

@@ -46,6 +46,9 @@ pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     shown.map(|()| Exit::Complete)
 }
 
+/// How many members stand before each name, and what it is.
+type Places = HashMap<Vec<u8>, (usize, Kind)>;
+
 struct Cat<'a> {
     path: &'a Path,
     output: Output,
@@ -139,10 +142,13 @@ impl Cat<'_> {
         let mut links = names.clone();
         let mut places = vec![0; names.len()];
         for _ in 0..LINKS_MAX {
-            let found = self.places(again()?, &links)?;
+            let (found, damage) = self.places(again()?, &links);
+            self.stop.check()?;
             let mut linked = false;
             for ((link, place), name) in links.iter_mut().zip(&mut places).zip(&names) {
-                let (number, kind) = found.get(link).ok_or_else(|| self.none(link))?;
+                let Some((number, kind)) = found.get(link) else {
+                    return Err(damage.unwrap_or_else(|| self.none(link)));
+                };
                 self.check(name, kind)?;
                 *place = *number;
                 if let Kind::Hardlink(target) = kind {
@@ -160,34 +166,37 @@ impl Cat<'_> {
                         self.member(name, &member, &mut stream)?;
                     }
                 }
-                return Ok(());
+                // What stands before the damage was given out; that it could not be checked is told all the same.
+                return damage.map_or(Ok(()), Err);
             }
         }
         Err(self.damaged("its links lead in a circle"))
     }
 
-    /// How many members stand before the last of each name, and what it is. Reads to the end, where the checksum is.
-    fn places(
-        &self,
-        mut stream: Stream<Input>,
-        names: &[Vec<u8>],
-    ) -> Result<HashMap<Vec<u8>, (usize, Kind)>> {
-        let mut found = HashMap::new();
+    /// Where the last of each name stands; and what is wrong with the archive, which is read to its end for that.
+    fn places(&self, mut stream: Stream<Input>, names: &[Vec<u8>]) -> (Places, Option<Error>) {
+        let mut found = Places::new();
         let mut number = 0;
-        let failed = |bad| self.stop.check().err().unwrap_or_else(|| self.damaged(bad));
-        while let Some(member) = stream.next_member().map_err(failed)? {
-            let name = clean(&member.name);
-            if names.contains(&name) {
-                found.insert(name, (number, member.kind));
+        loop {
+            match stream.next_member() {
+                Ok(Some(member)) => {
+                    let name = clean(&member.name);
+                    if names.contains(&name) {
+                        found.insert(name, (number, member.kind));
+                    }
+                    number += 1;
+                }
+                Ok(None) => {
+                    let damage = stream.finish().err().map(|bad| self.damaged(bad));
+                    return (found, damage);
+                }
+                Err(bad) => return (found, Some(self.damaged(bad))),
             }
-            number += 1;
         }
-        stream.finish().map_err(failed)?;
-        Ok(found)
     }
 
     fn member(&mut self, name: &[u8], member: &Member, stream: &mut Stream<Input>) -> Result<()> {
-        self.body(name, member.size, Expanded::new(stream, member.size, member.sparse))
+        self.body(name, member.size, Expanded::of_member(stream, member))
     }
 
     /// What can be read only once: files in the order of the archive.

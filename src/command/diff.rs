@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -229,7 +230,7 @@ impl Show {
         }
         if let What::Changed(changes) = &difference.what {
             let words: Vec<_> = changes.iter().map(|change| self.words(change)).collect();
-            line.push_str(&format!(" ({})", words.join(", ")));
+            let _ = write!(line, " ({})", words.join(", "));
         }
         self.output.line(line)
     }
@@ -257,7 +258,7 @@ impl Show {
         let mut text = String::new();
         push_time(&mut text, self.zone, time);
         if fraction {
-            text.push_str(&format!(".{:09}", time.nanos));
+            let _ = write!(text, ".{:09}", time.nanos);
         }
         text
     }

@@ -53,7 +53,15 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         Opened::Indexed(archive) => archive,
         Opened::Unindexed(unindexed) => return streamed::run(args, config, &unindexed, stop, began),
     };
-    let parts = parts(args, config, &archive)?;
+    let parts = match usable(args, &archive).and_then(|()| parts(args, config, &archive)) {
+        Err(e) if e.exit() == Exit::Damaged => {
+            let text = e.to_string();
+            let front = format!("archive {}: ", printable_path(&which.path));
+            let damage = text.strip_prefix(&front).unwrap_or(&text).to_string();
+            return streamed::run(args, config, &archive.into_unindexed(damage), stop, began);
+        }
+        parts => parts?,
+    };
     for part in &parts {
         said(recover(&part.target)?);
     }
@@ -82,6 +90,16 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     done(args, &parts, &extracted, began, "run as root to have them")
 }
 
+/// Whether the index can be followed to its end, where all of it is needed.
+fn usable(args: &RestoreArgs, archive: &Archive) -> Result<()> {
+    archive.about()?;
+    if args.paths.is_empty() || args.salvage {
+        archive.segments().try_for_each(|it| it.map(|_| ()))
+    } else {
+        Ok(())
+    }
+}
+
 /// Standard input as a file that can be read more than once.
 fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<File> {
     let about = file.metadata().map_err(|e| Error::io("look at", "standard input", e))?;
@@ -99,11 +117,14 @@ fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<
         folders.extend(job.state.clone());
         folders.extend([job.destination.join(".tarkeep"), job.destination.clone()]);
     }
-    match &args.to {
-        Some(to) => folders.extend(to.ancestors().map(Path::to_path_buf)),
-        None => folders.extend(config.jobs.iter().flat_map(|job| job.sources.clone())),
+    let targets = match &args.to {
+        Some(to) => vec![to],
+        None => config.jobs.iter().flat_map(|job| &job.sources).collect(),
+    };
+    for folder in targets.into_iter().flat_map(|target| target.ancestors()) {
+        let here = folder.as_os_str().is_empty();
+        folders.push(if here { PathBuf::from(".") } else { folder.to_path_buf() });
     }
-    folders.retain(|folder| !folder.as_os_str().is_empty());
     let mut file = file;
     spool(&mut file, &folders, stop)
 }
@@ -281,7 +302,9 @@ fn target(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
         if read_only {
             Error::failed(format!(
                 "{e}: it is mounted read-only, as it should be for backups; run this instead: \
-                 docker compose run --rm restore {}",
+                 docker compose run --rm {}restore {}",
+                // A terminal of its own would stand in the way of what comes through a pipe.
+                if args.archive == "-" { "-T " } else { "" },
                 retyped(args)
             ))
         } else {

@@ -86,16 +86,16 @@ impl Facts {
         let same_type = std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind);
         match (&self.kind, &other.kind) {
             (one, other) if !same_type => changes.push(Change::Type(one.clone(), other.clone())),
-            (Kind::Symlink(one), Kind::Symlink(other)) | (Kind::Hardlink(one), Kind::Hardlink(other)) => {
-                if one != other {
-                    changes.push(Change::Target(one.clone(), other.clone()));
-                }
+            (Kind::Symlink(one), Kind::Symlink(other)) | (Kind::Hardlink(one), Kind::Hardlink(other))
+                if one != other =>
+            {
+                changes.push(Change::Target(one.clone(), other.clone()));
             }
             (Kind::CharDevice(a, b), Kind::CharDevice(c, d))
-            | (Kind::BlockDevice(a, b), Kind::BlockDevice(c, d)) => {
-                if (a, b) != (c, d) {
-                    changes.push(Change::Device((*a, *b), (*c, *d)));
-                }
+            | (Kind::BlockDevice(a, b), Kind::BlockDevice(c, d))
+                if (a, b) != (c, d) =>
+            {
+                changes.push(Change::Device((*a, *b), (*c, *d)));
             }
             _ => {}
         }

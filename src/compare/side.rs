@@ -101,7 +101,7 @@ impl Whole {
                 *target = clean(target);
             }
             let digest = if member.kind == Kind::File {
-                let body = Expanded::new(&mut stream, member.size, member.sparse);
+                let body = Expanded::of_member(&mut stream, &member);
                 let digest = body.and_then(|mut body| digest_of(&mut body, stop));
                 Some(
                     digest

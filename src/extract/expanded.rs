@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::sparse::read_map;
+use crate::archive::stream::Member;
 
 /// Reads exactly as many bytes as the file has.
 pub struct Expanded<R> {
@@ -20,7 +21,22 @@ impl<R: Read> Expanded<R> {
     /// If the map cannot be read, or makes no sense.
     pub fn new(mut body: R, size: u64, sparse: bool) -> io::Result<Self> {
         let map = if sparse { read_map(&mut body, size)? } else { vec![(0, size)] };
-        Ok(Self { body, size, at: 0, data: map.into_iter().peekable() })
+        Ok(Self::with(body, size, map))
+    }
+
+    /// Of an entry of a stream, whose headers may have the map.
+    ///
+    /// # Errors
+    /// As for [`Expanded::new`].
+    pub fn of_member(body: R, member: &Member) -> io::Result<Self> {
+        match &member.map {
+            Some(map) => Ok(Self::with(body, member.size, map.clone())),
+            None => Self::new(body, member.size, member.sparse),
+        }
+    }
+
+    fn with(body: R, size: u64, map: Vec<(u64, u64)>) -> Self {
+        Self { body, size, at: 0, data: map.into_iter().peekable() }
     }
 }
 

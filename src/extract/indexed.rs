@@ -15,12 +15,13 @@ use rustix::io::Errno;
 
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
-use super::{Choice, Extracted, Hands, sparse};
+use super::{Choice, Extracted, Hands, Named, sparse};
 use crate::archive::index::{EntryRecord, SegmentKind};
 use crate::archive::reader::{Archive, Decoder, Fault, Segment};
 use crate::archive::stream::{Member, Stream};
 use crate::entry::{Kind, is_restore_folder};
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::printable::{printable, printable_path};
 use crate::threads::spawn;
 
@@ -30,7 +31,8 @@ use crate::threads::spawn;
 /// If anything cannot be written, or the archive is damaged after all. What was extracted stays: the root should be one
 /// that can be thrown away.
 pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands) -> Result<Extracted> {
-    let extraction = Extraction { archive, root, choice, hands, last: Mutex::default() };
+    let extraction =
+        Extraction { archive, root, choice, hands, last: Mutex::default(), lost: Mutex::default() };
     let folders = extraction.folders()?;
     let (mut extracted, mut metadata) = extraction.segments()?;
     let last = std::mem::take(&mut *extraction.lock_last());
@@ -48,6 +50,7 @@ pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands
     }
     extracted.entries += folders;
     extracted.unapplied = metadata.unapplied;
+    extracted.lost.add(std::mem::take(&mut *extraction.lock_lost()));
     Ok(extracted)
 }
 
@@ -66,6 +69,28 @@ struct Extraction<'a> {
     choice: &'a dyn Choice,
     hands: Hands<'a>,
     last: Mutex<Last>,
+    /// What damage took, where it may.
+    lost: Mutex<Named>,
+}
+
+impl Wanted {
+    /// What is lost with the segment.
+    fn lost(&self, why: &str) -> Vec<String> {
+        match self {
+            Self::Entries(entries) => {
+                entries.iter().map(|(entry, _)| format!("{}: {why}", printable(&entry.name))).collect()
+            }
+            Self::Headers(place) => {
+                vec![format!("{}: its owner, mode, attributes and time: {why}", printable(place))]
+            }
+            Self::Piece { place, from, .. } => {
+                vec![format!(
+                    "{}: zeros stand for a part of it, from byte {from} on: {why}",
+                    printable(place)
+                )]
+            }
+        }
+    }
 }
 
 /// An entry, and where it goes.
@@ -95,6 +120,20 @@ impl Extraction<'_> {
     fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
         let place = self.choice.place(name)?;
         (!place.split(|byte| *byte == b'/').any(is_restore_folder)).then_some(place)
+    }
+
+    fn lock_lost(&self) -> std::sync::MutexGuard<'_, Named> {
+        self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Go on behind damage where that is wanted: what it took is noted.
+    fn survive(&self, error: Error, what: impl FnOnce(&str) -> Vec<String>) -> Result<()> {
+        if !self.hands.salvage || error.exit() != Exit::Damaged {
+            return Err(error);
+        }
+        let mut lost = self.lock_lost();
+        what(&error.to_string()).into_iter().for_each(|name| lost.note(name));
+        Ok(())
     }
 
     fn folder(&self, name: &[u8]) -> Result<OwnedFd> {
@@ -155,6 +194,7 @@ impl Extraction<'_> {
                     Ok((extracted, found)) => {
                         all.entries += extracted.entries;
                         all.bytes += extracted.bytes;
+                        all.lost.add(extracted.lost);
                         metadata.unapplied.add(found.unapplied);
                     }
                     Err(error) => result = result.and(Err(error)),
@@ -216,11 +256,13 @@ impl Extraction<'_> {
             number += 1;
             let segment = self.archive.segment(number)?;
             if segment.record.kind != SegmentKind::Piece || segment.record.raw == 0 {
-                return Err(Error::damaged(format!(
+                let error = Error::damaged(format!(
                     "archive {}: the body of {} ends after {from} bytes",
                     printable_path(self.archive.path()),
                     printable(&entry.name)
-                )));
+                ));
+                self.survive(error, |why| vec![format!("{}: {why}", printable(&entry.name))])?;
+                break;
             }
             let wanted = Wanted::Piece { place: place.to_vec(), from, size: entry.size };
             from += segment.record.raw;
@@ -239,7 +281,10 @@ impl Extraction<'_> {
         let file = place.make_file()?;
         ftruncate(&file, entry.size).map_err(|e| place.failed("set the length of", e))?;
         if entry.sparse.is_some() {
-            self.write_sparse(entry, &place, &file)?;
+            self.write_sparse(entry, &place, &file).or_else(|error| {
+                let name = printable(&entry.name);
+                self.survive(error, |why| vec![format!("{name}: zeros stand for some of it: {why}")])
+            })?;
         }
         Ok(())
     }
@@ -288,8 +333,19 @@ impl Extraction<'_> {
             let ((from_folder, from), (to_folder, to)) = (split(of), split(place));
             let (from_fd, to_fd) = (self.folder(from_folder)?, self.folder(to_folder)?);
             let from = Place::new(from_fd.as_fd(), from, self.root.shown(of))?;
-            Place::new(to_fd.as_fd(), to, self.root.shown(place))?.make_hard_link(&from)?;
-            extracted.entries += 1;
+            let made = Place::new(to_fd.as_fd(), to, self.root.shown(place))?.make_hard_link(&from);
+            match made {
+                Err(e)
+                    if self.hands.salvage && e.cause().and_then(std::io::Error::raw_os_error) == Some(2) =>
+                {
+                    let why = "it is a link to a file that is lost";
+                    self.lock_lost().note(format!("{}: {why}", printable(place)));
+                }
+                made => {
+                    made?;
+                    extracted.entries += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -299,6 +355,7 @@ impl Extraction<'_> {
         let alone = extract(self.archive, self.root, &Alone { name: target, place }, self.hands)?;
         extracted.entries += alone.entries;
         extracted.bytes += alone.bytes;
+        extracted.lost.add(alone.lost);
         Ok(())
     }
 }
@@ -346,15 +403,19 @@ impl<'a> Worker<'a> {
             let mut decoder = std::mem::take(&mut self.decoder);
             let archive = self.extraction.archive;
             let raw = decoder.read(archive.file(), &job.segment).map_err(|fault| match fault {
-                Fault::Read(e) => Error::io("read archive", archive.path(), e),
+                Fault::Read(e) => Error::io("read archive", archive.path(), e)
+                    .with_exit(if self.extraction.hands.salvage { Exit::Damaged } else { Exit::Failed }),
                 fault => Error::damaged(format!(
                     "archive {}: segment {} (offset {}): {fault}",
                     printable_path(archive.path()),
                     job.segment.number,
                     job.segment.offset
                 )),
-            })?;
-            self.write(&job.wanted, raw)?;
+            });
+            match raw {
+                Ok(raw) => self.write(&job.wanted, raw)?,
+                Err(error) => self.extraction.survive(error, |why| job.wanted.lost(why))?,
+            }
             self.decoder = decoder;
         }
         Ok((self.extracted, self.metadata))
@@ -365,11 +426,17 @@ impl<'a> Worker<'a> {
             Wanted::Entries(entries) => {
                 for (entry, place) in entries {
                     let start = raw.get(entry.offset as usize..).unwrap_or_default();
-                    let member = self.member(start)?;
                     let body =
                         start.get(entry.headers as usize..).and_then(|rest| rest.get(..entry.size as usize));
-                    let body = body.ok_or_else(|| self.lying(&entry.name))?;
-                    self.entry(member, place, body)?;
+                    match self
+                        .member(start)
+                        .and_then(|it| Ok((it, body.ok_or_else(|| self.lying(&entry.name))?)))
+                    {
+                        Ok((member, body)) => self.entry(member, place, body)?,
+                        Err(error) => self
+                            .extraction
+                            .survive(error, |why| vec![format!("{}: {why}", printable(&entry.name))])?,
+                    }
                 }
                 Ok(())
             }

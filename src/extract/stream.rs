@@ -16,7 +16,7 @@ use super::clean::{check_link, clean};
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
 use super::{Extracted, Hands, sparse};
-use crate::archive::stream::{Bad, Input, Member, Stream};
+use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
 use crate::entry::Kind;
 use crate::error::{Error, Result, cause_text};
 use crate::printable::{printable, printable_path};
@@ -382,7 +382,7 @@ impl Extraction<'_> {
                 .sum::<usize>();
         if self.attributes + size > ATTRIBUTES_KEPT {
             self.metadata.unapplied.attributes += attributes.xattrs.len() as u64;
-            *attributes = Default::default();
+            *attributes = Attributes::default();
         } else {
             self.attributes += size;
         }

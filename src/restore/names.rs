@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ignore::overrides::Override;
 
-use super::paths::fits;
+use super::paths::glob_fits;
 use super::selection::{Wanted, below, clean, matcher, no_such, parents};
 use crate::archive::reader::is_below;
 use crate::error::Result;
@@ -61,7 +61,7 @@ impl Names {
                 continue;
             }
             let Some(Ok(glob)) = path.glob.as_ref().filter(|_| !path.there) else { continue };
-            if fits(glob, name, folder) {
+            if glob_fits(glob, name, folder) {
                 path.found.insert(name.to_vec());
             }
         }
@@ -72,13 +72,13 @@ impl Names {
     /// # Errors
     /// If not, or a glob makes no sense.
     pub fn check(&mut self) -> Result<()> {
-        for path in self.paths.iter_mut().filter(|path| !path.there && path.found.is_empty()) {
-            return match path.glob.take() {
+        match self.paths.iter_mut().find(|path| !path.there && path.found.is_empty()) {
+            None => Ok(()),
+            Some(path) => match path.glob.take() {
                 Some(Err(error)) => Err(error),
                 _ => Err(no_such(&path.name)),
-            };
+            },
         }
-        Ok(())
     }
 
     pub(super) fn wanted(&self) -> Wanted {

@@ -51,15 +51,16 @@ impl Paths {
 
     /// Whether this entry is asked for.
     pub fn fit(&mut self, name: &[u8], folder: bool) -> bool {
-        let mut asked = self.0.is_empty();
+        let mut fits = self.0.is_empty();
         for typed in &mut self.0 {
-            if is_below(name, &typed.name) || typed.glob.as_ref().is_some_and(|glob| fits(glob, name, folder))
+            if is_below(name, &typed.name)
+                || typed.glob.as_ref().is_some_and(|glob| glob_fits(glob, name, folder))
             {
                 typed.used = true;
-                asked = true;
+                fits = true;
             }
         }
-        asked
+        fits
     }
 
     /// Counting what the same paths found somewhere else.
@@ -84,7 +85,7 @@ impl Paths {
 }
 
 /// Whether a glob fits this name, or a folder above it: that brings all that is in it.
-pub(super) fn fits(glob: &Override, name: &[u8], folder: bool) -> bool {
+pub(super) fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
     let fits =
         |name: &[u8], folder| glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist();
     fits(name, folder) || parents(name).any(|parent| fits(&parent, true))

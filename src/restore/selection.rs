@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ignore::overrides::{Override, OverrideBuilder};
 
 use super::names::Names;
-use super::paths::fits;
+use super::paths::glob_fits;
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{Archive, is_below};
 use crate::error::{Error, Result};
@@ -168,7 +168,7 @@ fn wanted(archive: &Archive, paths: &[Vec<u8>]) -> Result<Wanted> {
         let folder = entry.kind == crate::entry::Kind::Directory;
         let mut chosen = names.iter().any(|name| is_below(&entry.name, name));
         for (used, (_, matcher)) in used.iter_mut().zip(&matchers) {
-            let fits = fits(matcher, &entry.name, folder);
+            let fits = glob_fits(matcher, &entry.name, folder);
             *used |= fits;
             chosen |= fits;
         }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat, unlink};
 use rustix::io::Errno;
 
@@ -12,11 +13,14 @@ use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
 
+/// How long nothing may come before it is looked whether to stop.
+const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
 /// All of standard input, in the first of these folders that takes it. Nobody else sees it, and it is gone with the process.
 ///
 /// # Errors
 /// If there is no such folder, it becomes full, or standard input cannot be read.
-pub fn spool(reader: &mut impl Read, folders: &[PathBuf], stop: &Stop) -> Result<File> {
+pub fn spool(input: &mut File, folders: &[PathBuf], stop: &Stop) -> Result<File> {
     let mut failure = None;
     let made = folders.iter().find_map(|folder| match unnamed(folder) {
         Ok(file) => Some((folder, file)),
@@ -32,7 +36,14 @@ pub fn spool(reader: &mut impl Read, folders: &[PathBuf], stop: &Stop) -> Result
     let mut buffer = vec![0; 256 * 1024];
     loop {
         stop.check()?;
-        match reader.read(&mut buffer) {
+        // A read would not end when somebody asks to stop: signals restart it.
+        let mut ready = [PollFd::new(&*input, PollFlags::IN)];
+        match poll(&mut ready, Some(&WAIT)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(e) => return Err(Error::io("wait for", "standard input", e)),
+        }
+        match input.read(&mut buffer) {
             Ok(0) => return Ok(file),
             Ok(count) => {
                 file.write_all(&buffer[..count])
@@ -67,11 +78,22 @@ mod tests {
     fn what_is_kept_has_no_name_and_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().join("none"), folder.path().to_path_buf()];
-        let file = spool(&mut &b"all of it"[..], &folders, &Stop::default()).unwrap();
+        let pipe = |text: &[u8]| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            writer.write_all(text).unwrap();
+            File::from(std::os::fd::OwnedFd::from(reader))
+        };
+        let file = spool(&mut pipe(b"all of it"), &folders, &Stop::default()).unwrap();
         let mut kept = [0; 9];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut kept, 0).unwrap();
         assert_eq!(&kept, b"all of it");
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-        assert!(spool(&mut &b""[..], &folders[..1], &Stop::default()).is_err());
+        assert!(spool(&mut pipe(b""), &folders[..1], &Stop::default()).is_err());
+        // Nothing comes, and somebody asks to stop.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let stop = Stop::default();
+        stop.ask(15);
+        assert!(spool(&mut File::from(std::os::fd::OwnedFd::from(reader)), &folders, &stop).is_err());
+        drop(writer);
     }
 }

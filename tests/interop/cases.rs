@@ -67,7 +67,14 @@ pub const CASES: &[Case] = &[
             row("names with a backslash", "back", &[Contents]),
         ],
     },
-    Case { name: "utf8", make: utf8_names, rows: &[row("names in UTF-8", "", &[Contents, Target])] },
+    Case {
+        name: "utf8",
+        make: utf8_names,
+        rows: &[
+            row("names in UTF-8", "name", &[Contents, Target]),
+            row("names in UTF-8, decomposed as macOS has them", "decomposed", &[Contents]),
+        ],
+    },
     Case { name: "bytes", make: byte_names, rows: &[row("names that are not UTF-8", "", &[Contents])] },
     Case {
         name: "long",
@@ -97,7 +104,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "out",
         make: |folder| {
-            symlinks_to(folder, &[("absolute", "/etc/hostname"), ("above", "../../../etc/hostname")])
+            symlinks_to(folder, &[("absolute", "/etc/hostname"), ("above", "../../../etc/hostname")]);
         },
         rows: &[row("symbolic links out of the archive", "", &[Target])],
     },
@@ -235,7 +242,6 @@ fn utf8_names(folder: &Path) {
         file(folder, name.as_bytes());
     }
     symlink("name Grüße.txt", folder.join("name zu Grüße")).unwrap();
-    // As macOS writes names: `e` and an accent.
     file(folder, "decomposed e\u{301}".as_bytes());
 }
 

@@ -1,6 +1,7 @@
 //! The tables of `docs/readers.md`, held against what was seen.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,7 @@ impl Table {
         let mut text =
             format!("| | {} |\n|{}\n", self.columns.join(" | "), "---|".repeat(self.columns.len() + 1));
         for (label, cells) in &self.rows {
-            text += &format!("| {label} | {} |\n", cells.join(" | "));
+            writeln!(text, "| {label} | {} |", cells.join(" | ")).unwrap();
         }
         let (begin, end) = marks(self.name);
         // Each test writes its table; they may run at the same time.

@@ -1,6 +1,7 @@
 //! What a tree on disk looks like: everything that can be told about it, by the names in it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -14,8 +15,8 @@ use rustix::io::Errno;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub kind: FileType,
-    /// Length and hash of the body.
-    pub body: Option<(u64, blake3::Hash)>,
+    /// Length and CRC-32 of the body.
+    pub body: Option<(u64, u32)>,
     pub target: Vec<u8>,
     pub mode: u32,
     pub owner: (u32, u32),
@@ -77,9 +78,7 @@ impl Reader {
         match kind {
             FileType::RegularFile => {
                 let file = openat(parent, last, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty()).unwrap();
-                let mut hasher = blake3::Hasher::new();
-                let length = std::io::copy(&mut std::fs::File::from(file), &mut hasher).unwrap();
-                node.body = Some((length, hasher.finalize()));
+                node.body = Some(sum(&mut std::fs::File::from(file)));
                 node.allocated = stat.stx_blocks * 512;
             }
             FileType::Symlink => node.target = readlinkat(this, c"", Vec::new()).unwrap().into_bytes(),
@@ -100,6 +99,21 @@ impl Reader {
             _ => {}
         }
         self.tree.insert(name, node);
+    }
+}
+
+fn sum(file: &mut impl Read) -> (u64, u32) {
+    let mut crc = crc32fast::Hasher::new();
+    let mut length = 0;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer).unwrap() {
+            0 => return (length, crc.finalize()),
+            read => {
+                crc.update(&buffer[..read]);
+                length += read as u64;
+            }
+        }
     }
 }
 

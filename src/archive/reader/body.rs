@@ -27,13 +27,12 @@ impl<'a> Body<'a> {
 impl Body<'_> {
     /// What reading a body failed with, as it was before it was made an error of [`Read`]; `what` names the body.
     pub fn error(error: io::Error, what: impl std::fmt::Display) -> Error {
-        if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
-            let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
-            return inner.map_or_else(|| Error::damaged(format!("{what}: damaged")), |inner| *inner);
-        }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::damaged(format!("{what}: it ends too early")),
-            _ => Error::damaged(format!("{what}: {}", cause_text(&error))),
+        match error.downcast::<Error>() {
+            Ok(inner) => inner,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Error::damaged(format!("{what}: it ends too early"))
+            }
+            Err(error) => Error::damaged(format!("{what}: {}", cause_text(&error))),
         }
     }
 }

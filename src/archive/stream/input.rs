@@ -94,7 +94,7 @@ impl Input {
 
     /// Whether that is why it cannot be read on.
     pub fn is_too_much(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|cause| cause.is::<TooMuch>())
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooMuch>)
     }
 
     /// Whether it has gzip's checksums.

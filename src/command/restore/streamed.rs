@@ -94,8 +94,8 @@ pub fn run(
     }
     let whose = match (&unindexed.damage, trusted) {
         (Some(_), _) => "whose index is damaged",
-        (None, true) => "which another tool made, and which is trusted",
-        (None, false) => "which another tool made",
+        (None, true) => "which has no index, and is trusted",
+        (None, false) => "which has no index: anybody may have made it",
     };
     if !confirmed(args, &format!("archive {archive}, {whose}"), &parts)? {
         return Ok(Exit::Complete);
@@ -118,7 +118,9 @@ pub fn run(
         Ok((extracted, selection.kept_with(rooted[number])))
     })?;
     if !trusted && sys::is_root() {
-        log::warn!("another tool made the archive: owners were not set; --trust sets them");
+        log::warn!(
+            "anybody may have made an archive without an index: owners were not set; --trust sets them"
+        );
     }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
     done(args, &parts, &extracted, began, remedy)

@@ -1,0 +1,130 @@
+//! Memory is bounded, whatever the tree: at most 32 MiB, 8 MiB for each thread, and 150 bytes and the name for each
+//! entry.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::disk::Disk;
+
+const MIB: u64 = 1 << 20;
+
+/// The program's peak of resident memory while it archives the folder `data` in this folder, in bytes.
+fn peak(folder: &Path, codec: &str, threads: u64) -> u64 {
+    let archive = folder.join("x.tar.gz");
+    let mut tarkeep = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
+    tarkeep.env_clear().env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_NICE", "0").current_dir(folder);
+    tarkeep.args(["backup", "--source", "data", "--codec", codec, "--threads", &threads.to_string()]);
+    tarkeep.arg("-o").arg(&archive);
+    tarkeep.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let (status, kib) = wait(tarkeep.spawn().unwrap());
+    assert_eq!(status, 0, "how the program ended, as wait(2) says it");
+    fs::remove_file(archive).unwrap();
+    kib * 1024
+}
+
+/// Wait for a child: its status, and its peak of resident memory in KiB.
+#[allow(unsafe_code)]
+fn wait(child: Child) -> (i32, u64) {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers, and the call only writes to the two places that it is given.
+    let (pid, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(child.id().cast_signed(), &raw mut status, 0, &raw mut usage), usage)
+    };
+    assert_eq!(pid, child.id().cast_signed(), "{}", std::io::Error::last_os_error());
+    (status, usage.ru_maxrss as u64)
+}
+
+fn within(folder: &Path, (codec, threads): (&str, u64), entries: u64, names: u64) {
+    let limit = (32 + 8 * threads) * MIB + 150 * entries + names;
+    let peak = peak(folder, codec, threads);
+    let (peak_mib, limit_mib) = (peak / MIB, limit / MIB);
+    println!("{codec}, {threads} threads, {entries} entries: {peak_mib} MiB of {limit_mib}");
+    assert!(
+        peak <= limit,
+        "{peak_mib} MiB with {threads} threads and {entries} entries, more than {limit_mib}"
+    );
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut noise = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    noise
+}
+
+fn folder() -> Option<Disk> {
+    let disk = Disk::tmpfs("size=1g")?;
+    fs::create_dir(disk.path().join("data")).unwrap();
+    Some(disk)
+}
+
+#[test]
+fn many_files_in_one_folder_cost_their_names_and_little_more() {
+    let Some(disk) = folder() else { return };
+    let count = 100_000;
+    for number in 0..count {
+        File::create(disk.path().join(format!("data/{number:06}"))).unwrap();
+    }
+    within(disk.path(), ("gzip:6", 1), count, count * "data/000000".len() as u64);
+}
+
+#[test]
+fn many_hard_links_cost_their_names_and_little_more() {
+    let Some(disk) = folder() else { return };
+    let count = 30_000;
+    fs::create_dir(disk.path().join("data/again")).unwrap();
+    for number in 0..count {
+        let first = disk.path().join(format!("data/{number:06}"));
+        File::create(&first).unwrap();
+        fs::hard_link(first, disk.path().join(format!("data/again/{number:06}"))).unwrap();
+    }
+    let names = count * ("data/000000".len() + "data/again/000000".len()) as u64;
+    within(disk.path(), ("gzip:6", 1), 2 * count, names);
+}
+
+#[test]
+fn bodies_that_hardly_compress_cost_what_a_thread_may() {
+    let Some(disk) = folder() else { return };
+    let mut noise = noise(2 * MIB as usize);
+    // Seven bits of eight: worth compressing, and hardly smaller.
+    noise.iter_mut().for_each(|byte| *byte &= 127);
+    // Groups of small files end by their names; these are names that never end one, so that groups are of the largest.
+    // Between them a large file, so that many pieces of it are under way.
+    let (length, groups) = (100_000, 15);
+    let ends_no_group = |name: &String| {
+        let hash = blake3::hash(name.as_bytes());
+        let (first, _) = hash.as_bytes().split_first_chunk::<8>().unwrap();
+        u64::from_le_bytes(*first) % (768 * 1024) > 2 * length as u64
+    };
+    for group in 0..groups {
+        let names = (0..).map(|number| format!("data/{group:02}-{number:04}")).filter(ends_no_group);
+        for (number, name) in names.take(20).enumerate() {
+            fs::write(disk.path().join(name), &noise[number..number + length]).unwrap();
+        }
+        let large = File::create(disk.path().join(format!("data/{group:02}-large"))).unwrap();
+        large.write_all_at(&noise, 0).unwrap();
+        large.write_all_at(&noise, noise.len() as u64).unwrap();
+    }
+    let entries = 21 * groups;
+    for run in [("gzip:6", 2), ("gzip:6", 16), ("gzip:12", 4)] {
+        within(disk.path(), run, entries, entries * "data/00-0000".len() as u64);
+    }
+}
+
+#[test]
+fn the_size_of_a_file_and_the_number_of_its_holes_cost_nothing() {
+    let Some(disk) = folder() else { return };
+    let file = File::create(disk.path().join("data/20 GiB")).unwrap();
+    file.set_len(20 << 30).unwrap();
+    file.write_all_at(b"data", 12 << 30).unwrap();
+    // Every second page, 50,000 times.
+    let file = File::create(disk.path().join("data/pieces")).unwrap();
+    for piece in 0..50_000 {
+        file.write_all_at(b"data", piece * 8192).unwrap();
+    }
+    within(disk.path(), ("gzip:6", 1), 3, 64);
+}
