@@ -326,8 +326,8 @@ pub struct RestoreArgs {
     #[arg(long)]
     pub trust: bool,
 
-    /// Restore what can be read of a damaged archive, and list what is lost
-    #[arg(long)]
+    /// Restore what can be read of a damaged archive to a new place, and list what is lost
+    #[arg(long, conflicts_with = "force")]
     pub salvage: bool,
 
     /// Only say what would be done

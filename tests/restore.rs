@@ -193,6 +193,8 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
         (vec!["--to", file.to_str().unwrap()], 2, "is not a folder"),
         (vec!["--to", "/proc/nowhere/x"], 1, "/proc/nowhere"),
         (vec!["--delete"], 2, "--force"),
+        // What is damaged in the archive may be whole in the folder.
+        (vec!["--salvage", "--force"], 2, "cannot be used with"),
     ] {
         let output = bench.restore(&arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));

@@ -112,6 +112,14 @@ fn a_new_deployment_is_checked_makes_an_archive_and_is_healthy_until_its_destina
     fs::rename(place.path("away"), place.path("backup")).unwrap();
     assert!(soon(|| health().0 == 0), "{:?}", health());
 
+    // The newest archive away, and back again.
+    let archive = place.archives().remove(0);
+    fs::rename(&archive, place.path("kept")).unwrap();
+    let (code, stdout, _) = output(&mut place.tarkeep(&["health"]));
+    assert_eq!((code, stdout.contains("is not there any more")), (1, true), "{stdout}");
+    fs::rename(place.path("kept"), &archive).unwrap();
+    assert!(soon(|| health().0 == 0), "{:?}", health());
+
     kill_process(Pid::from_child(&daemon.0), Signal::TERM).unwrap();
     assert_eq!(daemon.0.wait().unwrap().code(), Some(0), "{}", said());
     for line in said().lines() {

@@ -51,7 +51,10 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let began = clock.now();
         let made = one(args, clock, stop, |hands| job::run(job, hands));
         let exit = made.and_then(|made| {
-            note(job, &made, began, clock.now());
+            // An archive of something else says nothing about the job's own source.
+            if args.source.is_empty() {
+                note(job, &made, began, clock.now());
+            }
             shown(args, job, &made, stop)
         });
         let exit = match exit {

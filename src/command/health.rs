@@ -8,6 +8,7 @@ use rustix::fs::{Access, access};
 use serde_json::json;
 
 use crate::agenda::Times;
+use crate::archive::name::ENDINGS;
 use crate::cli::JsonArgs;
 use crate::command::output::Output;
 use crate::command::state_folder;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 use crate::health::{self, Facts, Health, Status};
 use crate::job;
 use crate::printable::printable_path;
+use crate::state::State;
 
 /// Print a verdict on each job; the worst decides between 0 and 1. Nothing is written: a health check does not wake a
 /// disk that sleeps between runs.
@@ -31,7 +33,7 @@ pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
         .collect();
     let busy = remembered.iter().any(|(_, state, alive)| *alive && state.running().is_some());
     let judged = remembered.iter().map(|(job, state, alive)| {
-        let problem = problem(job).err().map(|error| error.to_string());
+        let problem = problem(job, state).err().map(|error| error.to_string());
         let times = Times { schedule: &job.schedule, zone: job.zone, catch_up: job.catch_up };
         let facts = Facts { times, state, alive: *alive, busy, destination: problem.as_deref() };
         (job.name.as_str(), health::judge(facts, now))
@@ -59,7 +61,7 @@ pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
 }
 
 /// What is wrong with the destination, as far as it can be seen without writing.
-fn problem(job: &Job) -> Result<()> {
+fn problem(job: &Job, state: &State) -> Result<()> {
     let destination = job::open(job)?;
     let root = destination.root();
     let links = fs::metadata(root).map_err(|e| Error::io("look at destination", root, e))?.nlink();
@@ -70,5 +72,16 @@ fn problem(job: &Job) -> Result<()> {
             printable_path(root)
         )));
     }
-    access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Error::io("write to destination", root, e))
+    access(root, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|e| Error::io("write to destination", root, e))?;
+    // A backup that somebody removed is none, however well its run went.
+    match state.last.as_ref().and_then(|last| last.archive.as_deref()) {
+        Some(name) if !ENDINGS.iter().any(|ending| root.join(format!("{name}{ending}")).exists()) => {
+            let archive = printable_path(&root.join(name));
+            Err(Error::failed(format!(
+                "the newest archive, {archive}, is not there any more; `tarkeep backup` makes one"
+            )))
+        }
+        _ => Ok(()),
+    }
 }

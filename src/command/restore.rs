@@ -63,7 +63,9 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         parts => parts?,
     };
     for part in &parts {
-        said(recover(&part.target)?);
+        if !args.dry_run {
+            said(recover(&part.target)?);
+        }
     }
     let threads = config.jobs[0].threads.get();
     check(args, config, &archive, &parts, stop)?;

@@ -69,6 +69,10 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
             _ => Err(Error::usage("latest of which job? choose one with --job")),
         };
     }
+    if path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        // Opening a pipe waits for somebody who writes.
+        return Err(Error::usage(format!("archive {shown} is not a regular file; - reads standard input")));
+    }
     if path.is_file() {
         return Ok(Which::file(path.into()));
     }

@@ -89,7 +89,9 @@ pub fn run(
         }));
     }
     for part in &parts {
-        said(recover(&part.target)?);
+        if !args.dry_run {
+            said(recover(&part.target)?);
+        }
         target(args, config, part)?;
     }
     let whose = match (&unindexed.damage, trusted) {
