@@ -129,6 +129,41 @@ fn a_run_missed_while_stopped_is_made_up_for_at_the_next_start() {
 }
 
 #[test]
+fn destroyed_data_is_brought_back_by_the_service_for_it() {
+    let Some(deployment) = Deployment::new("off", "      TARKEEP_ON_START: always\n") else { return };
+    deployment.fill();
+    deployment.compose(&["up", "-d", "--no-build"]);
+    let archive = deployment.wait_for_archives(1).remove(0);
+    let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
+    sh(&format!("cp -a {} {}", data.display(), kept.display()));
+    let destroy = || {
+        sh(&format!("cd {} && rm -r base && echo 16 >PG_VERSION && touch new", data.display()));
+        assert_ne!(list(&data), list(&kept));
+    };
+    let restored = || {
+        assert_eq!(list(&data), list(&kept));
+        sh(&format!("diff -r --no-dereference {} {}", data.display(), kept.display()));
+    };
+
+    // As the comment in the compose file has it; nobody is here to be asked.
+    destroy();
+    deployment.compose(&["stop", "database"]);
+    deployment.compose(&["run", "--rm", "-T", "restore", "latest", "--force", "--delete", "--yes"]);
+    deployment.compose(&["start", "database"]);
+    restored();
+
+    // From an archive that came from elsewhere.
+    destroy();
+    let output = deployment
+        .compose_command(&["run", "--rm", "-T", "restore", "-", "--force", "--delete", "--yes"])
+        .stdin(File::open(archive).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "restore -: {}", String::from_utf8_lossy(&output.stderr));
+    restored();
+}
+
+#[test]
 fn health_goes_bad_when_the_destination_is_taken_away() {
     let Some(deployment) = Deployment::new("* * * * *", "") else { return };
     deployment.fill();
@@ -161,7 +196,10 @@ fn the_image_is_small_and_holds_the_binary_and_nothing_else() {
     let files: Vec<_> = listing.lines().filter(|name| !name.ends_with('/')).collect();
     // The engine itself adds its marker, and the folders for /proc and /sys.
     let ours: Vec<_> = files.into_iter().filter(|name| *name != ".dockerenv").collect();
-    assert_eq!(ours, ["bin/backup", "bin/tarkeep"]);
+    let mut wanted: Vec<_> = links(&dockerfile()).iter().map(|name| format!("bin/{name}")).collect();
+    assert!(wanted.iter().any(|name| name == "bin/backup"), "the binary's other names: {wanted:?}");
+    wanted.push("bin/tarkeep".to_owned());
+    assert_eq!(ours, wanted);
 }
 
 #[test]
@@ -215,10 +253,10 @@ impl Deployment {
         let mut compose = String::new();
         write!(
             compose,
-            "services:\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
+            "services:\n  restore:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
              healthcheck:\n      interval: 5s\n      retries: 1\n    environment:\n      \
              TARKEEP_SCHEDULE: \"{schedule}\"\n{environment}",
-            deployment.base, deployment.image
+            deployment.image, deployment.base, deployment.image
         )
         .unwrap();
         fs::write(deployment.path("override.yaml"), compose).unwrap();
@@ -242,8 +280,10 @@ impl Deployment {
         let out = self.path("image/out/bin");
         fs::create_dir_all(&out).unwrap();
         fs::copy(static_binary(), out.join("tarkeep")).unwrap();
-        symlink("tarkeep", out.join("backup")).unwrap();
         let dockerfile = dockerfile();
+        for name in links(&dockerfile) {
+            symlink("tarkeep", out.join(name)).unwrap();
+        }
         let (_, last) =
             dockerfile.split_once("\nFROM scratch\n").expect("the Dockerfile ends with a stage from scratch");
         assert!(
@@ -389,14 +429,16 @@ fn assert_holds(archive: &Path, data: &Path) {
     let out = tempfile::Builder::new().prefix("tarkeep-container-").tempdir_in("/var/tmp").unwrap();
     let got = out.path().join("data");
     sh(&format!("tar -C {} -xpzf {}", out.path().display(), archive.display()));
-    let list = |folder: &Path| {
-        sh(&format!(
-            "cd {} && find . ! -type d -printf '%p %y %m %U %G %n %s %T@ %l\\n' -o -printf '%p d %m %U %G %T@\\n' | sort",
-            folder.display()
-        ))
-    };
     assert_eq!(list(&got), list(data), "{}", archive.display());
     sh(&format!("diff -r --no-dereference {} {}", got.display(), data.display()));
+}
+
+/// All that is known of each file but its contents, a line each.
+fn list(folder: &Path) -> String {
+    sh(&format!(
+        "cd {} && find . ! -type d -printf '%p %y %m %U %G %n %s %T@ %l\\n' -o -printf '%p d %m %U %G %T@\\n' | sort",
+        folder.display()
+    ))
 }
 
 /// The binary of the image, made as its build stage does. `./test` makes it beforehand; then this takes no time.
@@ -416,6 +458,12 @@ fn static_binary() -> PathBuf {
 
 fn dockerfile() -> String {
     fs::read_to_string(root().join("docker/Dockerfile")).unwrap()
+}
+
+/// The other names that the build stage gives the binary.
+fn links(dockerfile: &str) -> Vec<&str> {
+    let names = dockerfile.split("ln -s tarkeep /out/bin/").skip(1);
+    names.map(|rest| rest.split_whitespace().next().unwrap()).collect()
 }
 
 fn root() -> &'static Path {
