@@ -25,6 +25,7 @@ Examples:
   tarkeep cat latest data/notes.txt         one file of it
   tarkeep diff latest /data                 what changed since
   tarkeep verify --all                      read every archive back
+  tarkeep prune --dry-run                   what retention would delete, and why not the rest
 
 Exit status: 0 complete, 1 failed, 2 wrong usage or configuration, 3 published but incomplete, 4 published but a later \
 step failed, 5 damage found, 11 another run has the destination, 128+n ended by signal n.";
@@ -73,6 +74,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Bring an archive's files back
     Restore(RestoreArgs),
+    /// Delete the archives that no rule keeps, or say which these are
+    Prune(PruneArgs),
     /// Show when runs are due
     Next(NextArgs),
     /// Check that sources, destinations and schedules are as they should be
@@ -347,6 +350,36 @@ pub struct RestoreArgs {
     pub json: bool,
 }
 
+/// `prune`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+What is kept is said by TARKEEP_KEEP: last=30 daily=14 weekly=8 monthly=12 yearly=5 within=90d, or all. The daemon and \
+backup prune after each run whose archive is complete. Only files go that have a name as this job makes them, and whose \
+index says that they are this job's. Nothing goes while the newest archive is incomplete, or one whose source had shrunk \
+has not been accepted, or the clock stands before the newest archive.
+
+Examples:
+  tarkeep prune --dry-run              what would go, and what keeps the rest
+  tarkeep prune                        delete it
+  tarkeep prune --accept               the source has shrunk, and should have")]
+pub struct PruneArgs {
+    /// Jobs whose archives are meant [default: all]
+    #[arg(value_name = "JOB")]
+    pub jobs: Vec<String>,
+
+    /// Only say what would be done, and why
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Incomplete archives, and those whose source had shrunk, are as they should be: prune again
+    #[arg(long)]
+    pub accept: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `next`
 #[derive(Debug, Args)]
 pub struct NextArgs {
@@ -444,6 +477,7 @@ impl Cli {
                 many(&set::EXCLUDE, "--exclude", &args.exclude);
                 typed.jobs.clone_from(&args.jobs);
             }
+            Command::Prune(args) => typed.jobs.clone_from(&args.jobs),
             Command::List(ListArgs { job, .. })
             | Command::Cat(CatArgs { job, .. })
             | Command::Diff(DiffArgs { job, .. }) => typed.jobs.extend(job.clone()),

@@ -41,6 +41,11 @@ pub struct State {
     /// When the last run began whose archive is complete as well.
     #[serde(with = "instant")]
     pub complete: Option<DateTime<Utc>>,
+    /// Incomplete and suspect archives up to this instant are as they should be: somebody has said so.
+    #[serde(with = "instant")]
+    pub accepted: Option<DateTime<Utc>>,
+    /// Why the last run that might have pruned did not.
+    pub held: Option<String>,
 }
 
 /// A run that has begun.

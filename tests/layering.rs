@@ -11,8 +11,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
+    ("retention", &[]),
+    ("inventory", &["archive", "destination", "report", "retention"]),
+    ("prune", &["archive::name", "destination", "inventory", "retention", "sys"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
+    ("config", &["agenda", "archive::codec", "archive::name", "retention", "schedule", "source"]),
     (
         "job",
         &[
@@ -21,7 +24,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "destination",
             "progress",
+            "prune",
             "report",
+            "retention",
             "source",
             "state",
             "stop",
@@ -67,10 +72,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "destination",
             "extract",
             "health",
+            "inventory",
             "job",
             "progress",
+            "prune",
             "report",
             "restore",
+            "retention",
             "schedule",
             "source",
             "state",
@@ -95,8 +103,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const EVERYWHERE: [&str; 4] = ["entry", "error", "exit", "printable"];
 
 /// Neither a clock nor I/O.
-const PURE: [&str; 8] =
-    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "schedule"];
+const PURE: [&str; 9] =
+    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "retention", "schedule"];
 /// What a pure module has no use for.
 const IMPURE: [&str; 8] =
     ["std::fs", "std::env", "process::Command", "std::net", "rustix::", "SystemTime", "Instant", "now()"];

@@ -22,6 +22,7 @@ use crate::job::{self, Hands, Made};
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
 use crate::report::Noted;
+use crate::retention::Keep;
 use crate::state::LastRun;
 use crate::stop::Stop;
 
@@ -49,9 +50,10 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     let mut worst = Exit::Complete;
     for job in &config.jobs {
         let began = clock.now();
-        let made = one(args, clock, stop, |hands| job::run(job, hands));
+        // An archive of something else says nothing about the job's own source, and nothing is pruned for it.
+        let other = (!args.source.is_empty()).then(|| Job { keep: Keep::All, ..job.clone() });
+        let made = one(args, clock, stop, |hands| job::run(other.as_ref().unwrap_or(job), hands));
         let exit = made.and_then(|made| {
-            // An archive of something else says nothing about the job's own source.
             if args.source.is_empty() {
                 note(job, &made, began, clock.now());
             }
@@ -71,8 +73,8 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
 
 /// Let `health` know of an archive as it knows of those of the daemon. A run by hand that fails is seen by who typed it.
 fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime<Utc>) {
-    let exit = made.report.exit();
-    let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: None };
+    let exit = made.exit();
+    let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: made.later() };
     if let Err(error) = state_folder(job).update(&job.name, |state| state.note(run, exit)) {
         log::warn!("{error}");
     }
@@ -112,15 +114,18 @@ fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit>
             "path": made.path.as_deref().map(printable_path),
             "instant": made.instant.to_rfc3339(),
             "seconds": made.took.as_secs_f64(),
-            "exit": made.report.exit().code(),
+            "exit": made.exit().code(),
             "report": made.report,
+            "pruned": made.pruned,
+            "held": made.held,
+            "failed_later": made.later,
         }))?;
         output.finish()?;
     } else {
         // Nobody who reads the summary is no reason to fail.
         let _ = stderr().write_all(summary(made).as_bytes());
     }
-    Ok(made.report.exit())
+    Ok(made.exit())
 }
 
 /// What came of a run, on less than a screen.
@@ -156,6 +161,15 @@ fn summary(made: &Made) -> String {
     missed("vanished", &report.vanished);
     for warning in &report.warnings {
         row("warning", warning.text.clone());
+    }
+    if let Some(pruned) = made.pruned.as_ref().filter(|pruned| !pruned.deleted.is_empty()) {
+        row("pruned", pruned.summary());
+    }
+    if let Some(held) = &made.held {
+        row("warning", format!("nothing is pruned: {held}"));
+    }
+    for failure in &made.later {
+        row("exit 4", format!("the archive is there; {failure}"));
     }
     if !report.complete() {
         row("exit 3", "the archive is there, and does not have all that it should".into());

@@ -159,7 +159,7 @@ fn state(summary: &Summary) -> String {
 }
 
 /// How long ago, in the largest unit that is not zero.
-fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
+pub(super) fn age(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
     let seconds = (now - then).num_seconds();
     if seconds < 0 {
         return "in the future".into();

@@ -10,16 +10,10 @@ pub mod info;
 pub mod list;
 pub mod next;
 pub mod output;
+pub mod prune;
 pub mod restore;
 pub mod run;
 pub mod verify;
 pub mod which;
 
-use crate::config::Job;
-use crate::destination;
-use crate::state::Folder;
-
-/// Where the state of a job is kept.
-pub fn state_folder(job: &Job) -> Folder {
-    Folder::new(job.state.clone().unwrap_or_else(|| job.destination.join(destination::OWN_FOLDER)))
-}
+pub use crate::job::state_folder;

@@ -40,13 +40,14 @@ fn say(config: &Config) {
     for job in &config.jobs {
         let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
         log::info!(
-            "job {}: {} to {}, {}, schedule {} in {}",
+            "job {}: {} to {}, {}, schedule {} in {}, keeps {}",
             job.name,
             sources.join(", "),
             printable_path(&job.destination),
             job.codec,
             job.schedule,
-            job.zone
+            job.zone,
+            job.keep
         );
         for shown in &job.shown {
             log::debug!("job {}: {} = {} ({})", job.name, shown.setting.variable, shown.value, shown.origin);
@@ -88,7 +89,7 @@ impl Runner for Runs {
         match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
             Ok(made) => {
                 job::log(job, &made);
-                Ran { exit: made.report.exit(), archive: made.name, error: None }
+                Ran { exit: made.exit(), error: made.later(), archive: made.name }
             }
             Err(error) => Ran::from(error),
         }

@@ -9,11 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 use super::nearest::suggestion;
-use super::setting::{CONFIG_VARIABLE, SCHEDULE, SETTINGS, Setting};
+use super::setting::{BACKUPS_KEPT, CONFIG_VARIABLE, KEEP, SCHEDULE, SETTINGS, Setting};
 use super::value::{Origin, Value, Written};
 
-/// Names of retention, which this version does not have: set, they would promise what is not done.
-const BACKUPS_KEPT: &str = "BACKUPS_KEPT";
 /// Where a test lets the program fail. Release builds do not know it.
 const FAILPOINT: &str = "TARKEEP_FAILPOINT";
 /// Second names that belong to other programs too, so that theirs with `_FILE` may mean something else.
@@ -50,12 +48,14 @@ impl Environment {
         self.get(CONFIG_VARIABLE).map(PathBuf::from)
     }
 
-    /// Refuse what has a name of ours and is none, and what this version cannot do.
+    /// Refuse what has a name of ours and is none, and what contradicts itself.
     pub fn check_names(&self) -> Result<()> {
-        if self.get(BACKUPS_KEPT).is_some() || self.get("BACKUPS_KEPT_FILE").is_some() {
-            return Err(Error::usage(
-                "BACKUPS_KEPT: retention is not in this version, and no archive is ever deleted; remove it",
-            ));
+        let set = |name: &str| self.get(name).is_some() || self.get(&format!("{name}_FILE")).is_some();
+        if set(BACKUPS_KEPT) && set(KEEP.variable) {
+            return Err(Error::usage(format!(
+                "{BACKUPS_KEPT} and {} are both set, and say the same thing in two ways; remove one of them",
+                KEEP.variable
+            )));
         }
         let ours = SETTINGS.iter().map(|setting| setting.variable).chain([CONFIG_VARIABLE]);
         let known: Vec<&str> = ours.collect();

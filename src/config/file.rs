@@ -9,8 +9,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
+use super::keep;
 use super::nearest::suggestion;
-use super::setting::{DESTINATION, MODE, SETTINGS, SOURCE, Setting};
+use super::setting::{DESTINATION, KEEP, MODE, SETTINGS, SOURCE, Setting};
 use super::value::{Origin, Value, Written};
 
 /// What the file says.
@@ -64,6 +65,10 @@ impl Values {
             }
             let written = if **setting == SOURCE || **setting == DESTINATION {
                 places(value).map_err(|what| wrong(&what))?
+            } else if **setting == KEEP
+                && let toml::Value::Table(table) = value
+            {
+                Written::Text(keep::of_table(table).map_err(|what| wrong(&what))?.into())
             } else {
                 written(value).map_err(wrong)?
             };

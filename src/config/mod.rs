@@ -6,6 +6,7 @@
 
 mod environment;
 mod file;
+mod keep;
 mod nearest;
 mod parse;
 mod read;
@@ -22,6 +23,7 @@ pub use crate::agenda::OnStart;
 use crate::archive::codec::Codec;
 use crate::archive::name::Pattern;
 use crate::error::Result;
+use crate::retention::Keep;
 use crate::schedule::Schedule;
 
 pub use environment::Environment;
@@ -87,6 +89,8 @@ pub struct Job {
     pub pattern: Pattern,
     /// What archives are compressed with.
     pub codec: Codec,
+    /// Which archives stay.
+    pub keep: Keep,
     /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.

@@ -14,6 +14,11 @@ const DURATION_MOST: Duration = Duration::from_hours(366 * 24);
 
 /// A whole number and a unit: `30s`, `15m`, `12h`, `7d`, up to 366 days.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    duration_up_to(text, DURATION_MOST)
+}
+
+/// A [`duration`] that is no longer than this, a number of days.
+pub fn duration_up_to(text: &str, most: Duration) -> Result<Duration, String> {
     let wrong =
         |what: &str| format!("{text:?}: {what}; write a whole number and a unit: 30s, 15m, 12h or 7d");
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
@@ -33,8 +38,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|number: u64| number.checked_mul(unit))
         .map(Duration::from_secs)
-        .filter(|duration| *duration <= DURATION_MOST)
-        .ok_or_else(|| wrong("longer than 366d"))
+        .filter(|duration| *duration <= most)
+        .ok_or_else(|| wrong(&format!("longer than {}d", most.as_secs() / 86_400)))
 }
 
 /// A [`duration`], or `off` for none at all.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::name::Pattern;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
+use crate::retention::Keep;
 use crate::source;
 
 use super::environment::Environment;
@@ -15,7 +16,7 @@ use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
-use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse};
+use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, keep, parse};
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     environment.check_names()?;
@@ -199,12 +200,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             .read(|text| parse::word(text, &[("warn", OnMiss::Warn), ("fail", OnMiss::Fail)]))
     };
     let path = |setting| layers.some(setting)?.map(|value| value.path()).transpose();
-    let all_kept = [("all", ())];
-    layers.value(&setting::KEEP)?.read(|text| {
-        parse::word(text, &all_kept).map_err(|_| {
-            format!("{text:?}: retention is not in this version, and no archive is ever deleted; write all")
-        })
-    })?;
+    let keep = keep(&layers.value(&setting::KEEP)?)?;
 
     let mut shown_settings = Vec::new();
     for setting in SETTINGS.into_iter().filter(|setting| setting.of_job) {
@@ -216,6 +212,9 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
     };
     if let Some(shown) = shown_settings.iter_mut().find(|shown| shown.setting == &setting::THREADS) {
         shown.value = threads.to_string();
+    }
+    if let Some(shown) = shown_settings.iter_mut().find(|shown| shown.setting == &setting::KEEP) {
+        shown.value = keep.to_string();
     }
     Ok(Job {
         name: name.to_owned(),
@@ -236,6 +235,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             .value(&setting::NAME)?
             .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?,
         codec: layers.value(&setting::CODEC)?.parse()?,
+        keep,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,
@@ -244,6 +244,15 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         threads,
         shown: shown_settings,
     })
+}
+
+fn keep(value: &Value) -> Result<Keep> {
+    let second = match &value.origin {
+        Origin::Variable(name) => *name == setting::BACKUPS_KEPT,
+        Origin::VariableFile(name, _) => name.starts_with(setting::BACKUPS_KEPT),
+        _ => false,
+    };
+    value.read(if second { keep::backups_kept } else { keep::keep })
 }
 
 /// What is a URL, or one of these words, means something that only later versions have.

@@ -38,7 +38,9 @@ pub const NAME: Setting = setting("TARKEEP_NAME", "archive-name", "%Y-%m-%d/%H-%
 /// What archives are compressed with.
 pub const CODEC: Setting = setting("TARKEEP_CODEC", "codec", "gzip:6");
 /// Which archives stay.
-pub const KEEP: Setting = setting("TARKEEP_KEEP", "keep", "all");
+pub const KEEP: Setting = Setting { second: Some(BACKUPS_KEPT), ..setting("TARKEEP_KEEP", "keep", "all") };
+/// How many archives stay, as other tools have it: [`KEEP`] with one rule.
+pub const BACKUPS_KEPT: &str = "BACKUPS_KEPT";
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.

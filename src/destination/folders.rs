@@ -121,12 +121,7 @@ impl Folders {
     /// Make what stands in all of them durable.
     pub fn sync(&self) -> Result<()> {
         for level in self.0.iter().rev() {
-            match fsync(&level.fd) {
-                // Some file systems sync no folders by themselves, only everything.
-                Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => syncfs(&level.fd),
-                done => done,
-            }
-            .map_err(|e| Error::io("sync folder", &level.path, e))?;
+            sync_folder(&level.fd).map_err(|e| Error::io("sync folder", &level.path, e))?;
         }
         Ok(())
     }
@@ -136,6 +131,15 @@ impl Folders {
         for level in &mut self.0 {
             level.made = None;
         }
+    }
+}
+
+/// Make durable what stands in a folder.
+pub(super) fn sync_folder(fd: &OwnedFd) -> rustix::io::Result<()> {
+    match fsync(fd) {
+        // Some file systems sync no folders by themselves, only everything.
+        Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => syncfs(fd),
+        done => done,
     }
 }
 

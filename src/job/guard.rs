@@ -33,8 +33,8 @@ pub fn shrunk(report: &Report, last: &Report) -> Option<Warning> {
     }
     (!what.is_empty()).then(|| Warning {
         text: format!(
-            "the source has shrunk to under half since the last archive: {}; if that is as it should be, nothing is to \
-             do, the next run is measured by this one",
+            "the source has shrunk to under half since the last archive: {}; if that is as it should be, the next \
+             run is measured by this one, and `tarkeep prune --accept` lets old archives go again",
             what.join(" and ")
         ),
         suspect: true,

@@ -1,5 +1,6 @@
 //! One run of a job, from top to bottom.
 
+mod after;
 mod guard;
 mod proof;
 
@@ -19,12 +20,17 @@ use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
 use crate::destination::{self, Local, Published, Upload};
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
+use crate::prune::Pruned;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
+use crate::state::Folder;
 use crate::stop::Stop;
 use crate::sys;
+
+pub use after::policy;
 
 /// What a run made.
 #[derive(Debug)]
@@ -39,6 +45,25 @@ pub struct Made {
     pub report: Report,
     /// How long it took.
     pub took: Duration,
+    /// What was pruned after it; none if nothing was to be, or might be.
+    pub pruned: Option<Pruned>,
+    /// Why nothing may be pruned.
+    pub held: Option<String>,
+    /// What went wrong after it was published.
+    pub later: Vec<String>,
+}
+
+impl Made {
+    /// How a run that made this ends.
+    pub fn exit(&self) -> Exit {
+        let later = if self.later.is_empty() { Exit::Complete } else { Exit::LaterStep };
+        self.report.exit().worse(later)
+    }
+
+    /// What went wrong after it was published, in one line.
+    pub fn later(&self) -> Option<String> {
+        (!self.later.is_empty()).then(|| self.later.join("; "))
+    }
 }
 
 /// The size of an archive, and what it is the compressed form of.
@@ -81,6 +106,12 @@ pub fn log(job: &Job, made: &Made) {
         stored(report),
         took(report, made.took)
     );
+    if let Some(pruned) = made.pruned.as_ref().filter(|pruned| !pruned.deleted.is_empty()) {
+        log::info!("job {}: {}", job.name, pruned.summary());
+    }
+    if let Some(held) = &made.held {
+        log::warn!("job {}: nothing is pruned: {held}", job.name);
+    }
 }
 
 /// How many names of each kind of miss a run logs; the archive's index has more.
@@ -116,7 +147,9 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
     let root = destination.root();
     let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
     let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
-    run.publish(upload, written)
+    let mut made = run.publish(upload, written)?;
+    after::steps(job, hands, &destination, &lock, &mut made);
+    Ok(made)
 }
 
 /// Archive the job's sources into one file, which must not exist yet, and touch nothing else.
@@ -141,6 +174,11 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
     let written = run.write(None, &itself, out, path)?;
     Ok(run.made(written, None))
+}
+
+/// Where the state of a job is kept.
+pub fn state_folder(job: &Job) -> Folder {
+    Folder::new(job.state.clone().unwrap_or_else(|| job.destination.join(destination::OWN_FOLDER)))
 }
 
 /// The folder that the job's archives are kept in.
@@ -255,7 +293,16 @@ impl<'a> Run<'a> {
         let (path, name) = published.map_or((None, None), |published| {
             (Some(published.path), published.name.map(|name| name.short()))
         });
-        Made { path, name, instant: self.instant, report: written.report, took: self.began.elapsed() }
+        Made {
+            path,
+            name,
+            instant: self.instant,
+            report: written.report,
+            took: self.began.elapsed(),
+            pruned: None,
+            held: None,
+            later: Vec::new(),
+        }
     }
 
     fn now(&self) -> String {

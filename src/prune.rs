@@ -1,0 +1,267 @@
+//! The one place where archives are deleted. [`crate::retention`] decides, this looks again and does.
+//!
+//! A file goes only if its name is one that the job's pattern makes, its index says that it is the job's own, and it is
+//! at that moment the very file that was decided about. Everything else stays, and is named once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::archive::name::Pattern;
+use crate::destination::{Identity, Local, Lock, OWN_FOLDER, Place};
+use crate::error::{Error, Result};
+use crate::inventory::{self, Item};
+use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::retention::{self, Decision, Held, Keep};
+use crate::sys::failpoint;
+
+/// The archives there are, and what is to become of each.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the pattern could have made, newest name first.
+    pub items: Vec<Item>,
+    /// A decision for each that is ours; none for what is not, and stays.
+    pub decisions: Vec<Option<Decision>>,
+    /// Why nothing may be deleted now, and what to do about it.
+    pub held: Option<String>,
+    /// The newest archive that is ours.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+/// By what is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy<'a> {
+    /// How the job's archives are called.
+    pub pattern: &'a Pattern,
+    /// The name of the job, which its archives' indexes say.
+    pub job: &'a str,
+    /// What is kept.
+    pub keep: &'a Keep,
+    /// Where days begin.
+    pub zone: Tz,
+}
+
+/// Look at every archive and decide.
+///
+/// `accepted` is the instant up to which somebody has said that incomplete and suspect archives are as they should be.
+///
+/// # Errors
+/// If the destination cannot be listed.
+pub fn plan(
+    destination: &Local,
+    policy: Policy<'_>,
+    accepted: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Plan> {
+    let items = inventory::take(destination, policy.pattern, policy.job)?;
+    let (places, own): (Vec<usize>, Vec<retention::Archive>) = items
+        .iter()
+        .enumerate()
+        .filter_map(|(place, item)| item.own.as_ref().ok().map(|own| (place, *own)))
+        .unzip();
+    let mut decisions = vec![None; items.len()];
+    for (place, decision) in places.iter().zip(retention::decide(&own, policy.keep, policy.zone, now)) {
+        decisions[*place] = Some(decision);
+    }
+    let held = retention::held(&own, accepted, now).map(|held| {
+        let of = |at: usize| (items[places[at]].stored.name.to_string(), own[at].instant);
+        why_held(held, of, policy.zone, now)
+    });
+    let newest = own.iter().map(|own| own.instant).max();
+    Ok(Plan { items, decisions, held, newest })
+}
+
+fn why_held(
+    held: Held,
+    of: impl Fn(usize) -> (String, DateTime<Utc>),
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> String {
+    let when = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %:z").to_string();
+    match held {
+        Held::Clock(at) => {
+            let (name, instant) = of(at);
+            format!(
+                "the clock stands at {}, before the newest archive, {name}, which is of {}; set the clock, or move that \
+                 archive away",
+                when(now),
+                when(instant)
+            )
+        }
+        Held::Suspect(at) => format!(
+            "the source of {} had shrunk to under half; if that is as it should be, say `tarkeep prune --accept`",
+            of(at).0
+        ),
+        Held::Incomplete(at) => format!(
+            "the newest archive, {}, is incomplete; mend or exclude what could not be read, or say \
+             `tarkeep prune --accept`",
+            of(at).0
+        ),
+    }
+}
+
+/// An archive that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deleted {
+    /// Its name below the destination.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What came of pruning.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// What was deleted, oldest first.
+    pub deleted: Vec<Deleted>,
+    /// Bytes that the disk has back: of a file with other names, none.
+    pub freed: u64,
+    /// What stays although it should go, each with the reason.
+    pub failed: Vec<String>,
+}
+
+impl Pruned {
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        let count = counted(self.deleted.len() as u64, "archive", "archives");
+        format!("{count} deleted, {} freed", human_bytes(self.freed))
+    }
+
+    /// What went wrong, if something did.
+    pub fn error(&self) -> Option<String> {
+        let first = self.failed.first()?;
+        Some(match self.failed.len() - 1 {
+            0 => format!("prune: {first}"),
+            more => format!("prune: {first}; and {more} more"),
+        })
+    }
+}
+
+/// Delete what the plan says, oldest first, and the dated folders that become empty. What fails is in the outcome, and
+/// does not hold up the rest. A plan that is held deletes nothing.
+pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) -> Pruned {
+    let mut pruned = Pruned::default();
+    if plan.held.is_some() {
+        return pruned;
+    }
+    for item in &plan.items {
+        if let Err(why) = &item.own {
+            name_once(&item.stored.path, why);
+        }
+    }
+    let mut going: Vec<(DateTime<Utc>, &Item, Identity)> = Vec::new();
+    for (item, decision) in plan.items.iter().zip(&plan.decisions) {
+        if let (Some(Decision::Deleted), Ok(own), Some(identity)) = (decision, &item.own, item.identity) {
+            going.push((own.instant, item, identity));
+        }
+    }
+    going.sort_by_key(|(instant, item, _)| (*instant, item.stored.name.number));
+    for (_, item, identity) in going {
+        let name = item.stored.name.to_string();
+        match delete(destination, item, identity, pattern) {
+            Ok(Some(freed)) => {
+                log::info!(
+                    "deleted archive {}, {}",
+                    printable_path(&item.stored.path),
+                    human_bytes(identity.bytes)
+                );
+                pruned.freed += freed;
+                pruned.deleted.push(Deleted { name, bytes: identity.bytes });
+            }
+            Ok(None) => {}
+            Err(error) => pruned.failed.push(error.to_string()),
+        }
+    }
+    pruned
+}
+
+/// Delete one archive: how many bytes the disk has back. None if it is gone already.
+fn delete(
+    destination: &Local,
+    item: &Item,
+    decided_about: Identity,
+    pattern: &Pattern,
+) -> Result<Option<u64>> {
+    let mut place = match destination.place(&item.stored.name) {
+        Err(error) if error.cause().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        place => place?,
+    };
+    let path = place.path();
+    failpoint("before-look");
+    let freed = match place.look()? {
+        Some((now, names)) if now == decided_about => {
+            if names > 1 {
+                0
+            } else {
+                now.bytes
+            }
+        }
+        Some(_) => {
+            return Err(Error::failed(format!(
+                "archive {} was changed or replaced since it was looked at; it stays",
+                printable_path(&path)
+            )));
+        }
+        // Renamed or removed by somebody, or a link or a folder is there now: not ours to touch.
+        None => return Ok(None),
+    };
+    failpoint("before-unlink");
+    match unlinkat(place.folder(), place.file(), AtFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(Error::io("delete archive", path, e)),
+    }
+    failpoint("unlinked");
+    place.sync()?;
+    remove_empty_folders(&mut place, pattern)?;
+    Ok(Some(freed))
+}
+
+/// Remove the folder that the archive stood in and those above it, as long as they are empty and nobody but a run makes
+/// folders of such names.
+fn remove_empty_folders(place: &mut Place, pattern: &Pattern) -> Result<()> {
+    while pattern.is_dated_folder(&place.below()) {
+        let (path, names) = (place.folder_path(), place.names()?);
+        let below = place.below();
+        let Some(folder) = place.up() else { break };
+        match unlinkat(place.folder(), &folder, AtFlags::REMOVEDIR) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => break,
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                let ours = |name: &String| {
+                    let path = format!("{below}/{name}");
+                    pattern.parse(&path).is_some() || pattern.is_folder(&path) || name.starts_with(OWN_FOLDER)
+                };
+                if let Some(name) = names.iter().find(|name| !ours(name)) {
+                    name_once(&path.join(name), "no run made it; its folder stays too");
+                }
+                break;
+            }
+            Err(e) => {
+                // The archive is gone, which is what was wanted.
+                log::warn!("{}", Error::io("remove empty folder", path, e));
+                break;
+            }
+        }
+        failpoint("folder-removed");
+        place.sync()?;
+    }
+    Ok(())
+}
+
+/// Say of a file that it is not ours and stays: once a process, not with every run.
+fn name_once(path: &Path, why: &str) {
+    static NAMED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut named = NAMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if named.insert(path.into()) {
+        log::warn!("{} is not pruned: {}", printable_path(path), printable(why.as_bytes()));
+    }
+}
