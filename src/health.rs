@@ -149,6 +149,9 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
             format!("the last run, of {}, {what}{}", when(last.began), error_of(state)),
         );
     }
+    if let Some(held) = &state.held {
+        return (Status::Degraded, format!("no archive is pruned: {held}"));
+    }
     if let Some(open) = state.open.as_ref().filter(|open| open.given_up()) {
         let began = when(open.began);
         return (

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const TARKEEP: &str = env!("CARGO_BIN_EXE_tarkeep");
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "run",
     "backup",
     "list",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 12] = [
     "diff",
     "verify",
     "restore",
+    "prune",
     "next",
     "check",
     "info",

@@ -267,6 +267,54 @@ fn several_jobs_stand_in_the_file() {
 }
 
 #[test]
+fn names_that_would_be_the_same_are_found_however_they_are_written() {
+    for (one, other) in [
+        (["/x", "{job}/%Y-%m-%d"], ["/x", "a/%Y-%m-%d"]),
+        (["/x", "a/%Y-%m-%d"], ["/x/a", "%Y-%m-%d"]),
+        (["/x", "a/b/%Y-%m-%d"], ["/x/a", "b/%Y-%m-%d"]),
+    ] {
+        let job = |name: &str, [destination, pattern]: [&str; 2]| {
+            format!("[[job]]\nname = {name:?}\ndestination = {destination:?}\narchive-name = {pattern:?}\n")
+        };
+        let refused = refusal(&(job("a", one) + &job("b", other)), &["info"], []);
+        assert!(refused.contains("could not be told apart"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_kept_can_be_said_in_three_ways() {
+    let text = "last=30 daily=14 weekly=8 monthly=12 yearly=5 within=90d";
+    let keep = |config: Config| config.jobs[0].keep.to_string();
+    assert_eq!(keep(environment([])), "all");
+    assert_eq!(keep(environment([("TARKEEP_KEEP", "all")])), "all");
+    assert_eq!(keep(environment([("TARKEEP_KEEP", text)])), text);
+    assert_eq!(
+        keep(environment([("TARKEEP_KEEP", "within=48h,\n hourly=24, last=1")])),
+        "last=1 hourly=24 within=2d"
+    );
+    assert_eq!(keep(environment([("TARKEEP_KEEP", "within=1000d")])), "within=1000d");
+    let table = "keep = { within = \"90d\", last = 30, daily = 14, weekly = 8, monthly = 12, yearly = 5 }";
+    assert_eq!(keep(load(table, &["info"], []).unwrap()), text);
+    assert_eq!(keep(load(&format!("keep = {text:?}"), &["info"], []).unwrap()), text);
+
+    let config = environment([("BACKUPS_KEPT", "30")]);
+    assert_eq!(origin(&config, "keep"), "BACKUPS_KEPT");
+    assert_eq!(
+        config.jobs[0].shown.iter().find(|shown| shown.setting.key == "keep").unwrap().value,
+        "last=30"
+    );
+    assert_eq!(keep(config), "last=30");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kept");
+    std::fs::write(&path, "9\n").unwrap();
+    assert_eq!(keep(environment([("BACKUPS_KEPT_FILE", path.to_str().unwrap())])), "last=9");
+    for second in [("BACKUPS_KEPT", "30"), ("BACKUPS_KEPT_FILE", "/x")] {
+        let refused = refusal("", &["info"], [second, ("TARKEEP_KEEP", "all")]);
+        assert!(refused.starts_with("BACKUPS_KEPT and TARKEEP_KEEP are both set"), "{refused}");
+    }
+}
+
+#[test]
 fn one_destination_by_two_names_is_one_destination() {
     let folder = tempfile::tempdir().unwrap();
     let (path, link) = (folder.path().join("backup"), folder.path().join("link"));
@@ -277,6 +325,7 @@ fn one_destination_by_two_names_is_one_destination() {
         (path.join("../backup/."), "%Y-%m-%d/%H-%M-%S", false),
         (link, "b/%Y-%m-%d", true),
         (path.join("b"), "%Y-%m-%d/%H-%M-%S", true),
+        (path.clone(), "{job}/%Y-%m-%d/%H-%M-%S", true),
     ] {
         let file = format!(
             "[[job]]\nname = \"a\"\ndestination = {path:?}\n[[job]]\nname = \"b\"\ndestination = {other:?}\n\
@@ -318,12 +367,37 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
         ),
         ("TARKEEP_CODEC", "gzip:0", "TARKEEP_CODEC: codec \"gzip:0\": "),
         ("TARKEEP_CODEC", "zstd:3", "TARKEEP_CODEC: codec \"zstd:3\": not a codec of this version; use gzip"),
+        ("TARKEEP_KEEP", "last=0", "TARKEEP_KEEP: last=0: keeps nothing; write a number from 1"),
+        ("TARKEEP_KEEP", "daily=-3", "TARKEEP_KEEP: daily=-3: not a number of archives to keep; write"),
+        ("TARKEEP_KEEP", "daily=+3", "TARKEEP_KEEP: daily=+3: not a number of archives to keep"),
+        ("TARKEEP_KEEP", "daily=", "TARKEEP_KEEP: daily=: not a number of archives to keep"),
+        ("TARKEEP_KEEP", "daily=1.5", "TARKEEP_KEEP: daily=1.5: not a number of archives to keep"),
+        ("TARKEEP_KEEP", "daily=99999999999", "TARKEEP_KEEP: daily=99999999999: not a number"),
         (
             "TARKEEP_KEEP",
-            "last=30",
-            "TARKEEP_KEEP: \"last=30\": retention is not in this version, and no archive is ever deleted; write all",
+            "dayly=3",
+            "TARKEEP_KEEP: \"dayly\": no such rule; did you mean daily?; write all, or rules",
         ),
-        ("BACKUPS_KEPT", "30", "BACKUPS_KEPT: retention is not in this version"),
+        ("TARKEEP_KEEP", "weakly", "TARKEEP_KEEP: \"weakly\": not a rule; did you mean weekly?"),
+        ("TARKEEP_KEEP", "30", "TARKEEP_KEEP: \"30\": not a rule; write all, or rules such as last=30"),
+        ("TARKEEP_KEEP", "all last=3", "TARKEEP_KEEP: all keeps everything: write it alone, or only rules"),
+        ("TARKEEP_KEEP", "last=3 last=4", "TARKEEP_KEEP: last: given twice"),
+        ("TARKEEP_KEEP", "within=0d", "TARKEEP_KEEP: within=0d: keeps nothing; leave it out"),
+        (
+            "TARKEEP_KEEP",
+            "within=90",
+            "TARKEEP_KEEP: within: \"90\": the unit is missing; write a whole number",
+        ),
+        ("TARKEEP_KEEP", "within=99999d", "TARKEEP_KEEP: within: \"99999d\": longer than 36600d"),
+        ("TARKEEP_KEEP", ",", "TARKEEP_KEEP: no rule at all would delete every archive; write all"),
+        (
+            "BACKUPS_KEPT",
+            "6",
+            "BACKUPS_KEPT: 6: what is found broken after some days would be in every archive",
+        ),
+        ("BACKUPS_KEPT", "0", "BACKUPS_KEPT: \"0\": write how many archives to keep, 7 or more"),
+        ("BACKUPS_KEPT", "-7", "BACKUPS_KEPT: \"-7\": write how many archives to keep, 7 or more"),
+        ("BACKUPS_KEPT", "last=7", "BACKUPS_KEPT: \"last=7\": write how many archives to keep, 7 or more"),
         (
             "TARKEEP_ON_START",
             "sometimes",
@@ -475,9 +549,17 @@ fn mistakes_in_the_file_are_refused_with_place_key_and_remedy() {
         ),
         ("source = []", "tarkeep.toml: source: no source"),
         (
-            "[[job]]\nkeep = \"daily=7\"",
-            "tarkeep.toml: job \"data\": keep: \"daily=7\": retention is not in this version",
+            "[[job]]\nkeep = \"daily=x\"",
+            "tarkeep.toml: job \"data\": keep: daily=x: not a number of archives to keep",
         ),
+        ("keep = 7", "tarkeep.toml: keep: \"7\": not a rule; write all"),
+        ("keep = {}", "tarkeep.toml: keep: no rule at all would delete every archive; write all"),
+        ("keep = { last = -1 }", "tarkeep.toml: keep: last=-1: not a number of archives to keep"),
+        ("keep = { last = 0 }", "tarkeep.toml: keep: last=0: keeps nothing"),
+        ("keep = { last = true }", "tarkeep.toml: keep: last: write a number, or for within a text"),
+        ("keep = { last = \"3 daily=4\" }", "tarkeep.toml: keep: last: write a number"),
+        ("keep = { montly = 3 }", "tarkeep.toml: keep: \"montly\": no such rule; did you mean monthly?"),
+        ("keep = { within = \"90\" }", "tarkeep.toml: keep: within: \"90\": the unit is missing"),
         // A mistake in one job is found when another is wanted.
         (
             "[[job]]\nname=\"a\"\ndestination=\"/a\"\n[[job]]\nname=\"b\"\nnice=\"x\"",

@@ -132,6 +132,13 @@ fn a_later_step_that_failed_degrades() {
 }
 
 #[test]
+fn pruning_that_is_held_degrades() {
+    let mut case = Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Complete);
+    case.state.held = Some("the source of 2026-11-19/01-00-00.tar.gz had shrunk".into());
+    case.expect("2026-11-20T02:00:00Z", Degraded, "no archive is pruned: the source of 2026-11-19");
+}
+
+#[test]
 fn a_dead_daemon_and_a_lost_destination_fail() {
     let mut case = Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Complete);
     case.alive = false;

@@ -174,6 +174,18 @@ impl Pattern {
         Ok(())
     }
 
+    /// The folders that all names have in common, with a slash behind each, and what makes two patterns of the same place
+    /// make the same names: one may be written `{job}/%Y…` and another with the job's name, or in a folder below.
+    pub fn split(&self) -> (String, impl PartialEq + use<'_>) {
+        let fixed = |part: &Vec<Token>| match part.as_slice() {
+            [Token::Literal(text)] => Some(text.clone() + "/"),
+            _ => None,
+        };
+        let folders: Vec<String> = self.parts[..self.parts.len() - 1].iter().map_while(fixed).collect();
+        let rest = &self.parts[folders.len()..];
+        (folders.concat(), rest)
+    }
+
     /// The name of an archive. Reads back as the same for the years 0 to 9999 (with `%y` alone, 2000 to 2099).
     ///
     /// `ending` is one of [`ENDINGS`]; `number` from 2 on stands behind the time.

@@ -134,7 +134,9 @@ fn no_two_in_one_place(jobs: &[Job], file_name: &str) -> Result<()> {
             let path = &job.destination;
             path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone())
         };
-        let same = |other: &&Job| place(other) == place(job) && other.pattern == job.pattern;
+        let names = |job: &Job| place(job).join(job.pattern.split().0);
+        let same =
+            |other: &&Job| names(other) == names(job) && other.pattern.split().1 == job.pattern.split().1;
         if let Some(other) = jobs[..index].iter().find(same) {
             return Err(Error::usage(format!(
                 "{file_name}jobs {:?} and {:?} have the same destination {} and the same archive-name; \
