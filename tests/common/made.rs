@@ -76,12 +76,17 @@ pub fn sparse(name: &[u8], body: &[u8], data: Vec<Range<u64>>) -> Entry {
 
 /// An archive of these, which are in the order of names.
 pub fn archive(entries: Vec<Entry>, codec: Codec) -> Vec<u8> {
+    archive_that_says(entries, codec, |about| about)
+}
+
+/// The same, with another page about it in its index.
+pub fn archive_that_says(entries: Vec<Entry>, codec: Codec, says: impl FnOnce(About) -> About) -> Vec<u8> {
     let mut out = Vec::new();
     archive::write(
         &mut entries.into_iter().map(|entry| Found::Entry(Box::new(entry))),
         Options { codec, threads: 1 },
         |_, report| {
-            Ok(About {
+            Ok(says(About {
                 tool: "tarkeep 0.0.0".into(),
                 job: "data".into(),
                 instant: "2026-11-20T01:00:00+01:00".into(),
@@ -90,7 +95,7 @@ pub fn archive(entries: Vec<Entry>, codec: Codec) -> Vec<u8> {
                 ended: "2026-11-20T00:00:01.000000002Z".into(),
                 codec: codec.to_string(),
                 report: report.clone(),
-            })
+            }))
         },
         &mut out,
         (&Stop::default(), &Progress::default()),
