@@ -219,6 +219,31 @@ fn only_main_makes_the_clock_and_only_config_reads_the_environment() {
     }
 }
 
+/// Who else removes something removes what has not been published, what stands in for it, or a restore's own.
+#[test]
+fn only_prune_deletes_archives() {
+    const MAY: [&str; 10] = [
+        "prune",
+        "destination::folders",
+        "destination::local",
+        "destination::lock",
+        "destination::sweep",
+        "destination::upload",
+        "extract::stream",
+        "restore::staging",
+        "restore::swap",
+        "state",
+    ];
+    let mut found = BTreeSet::new();
+    for (module, code) in modules() {
+        if ["unlink", "remove_file", "remove_dir"].iter().any(|word| code.contains(word)) {
+            assert!(MAY.contains(&module.as_str()), "{module} deletes something");
+            found.insert(module);
+        }
+    }
+    assert_eq!(found.len(), MAY.len(), "{found:?}");
+}
+
 #[test]
 fn what_the_sources_use_is_found() {
     let code = "use crate::a::b;\nuse crate::{c::{d, e}, f};\nfn x() { crate::g::h(y) }\n";
