@@ -222,7 +222,7 @@ fn only_main_makes_the_clock_and_only_config_reads_the_environment() {
 /// Who else removes something removes what has not been published, what stands in for it, or a restore's own.
 #[test]
 fn only_prune_deletes_archives() {
-    const MAY: [&str; 10] = [
+    const MAY: [&str; 11] = [
         "prune",
         "destination::folders",
         "destination::local",
@@ -230,6 +230,7 @@ fn only_prune_deletes_archives() {
         "destination::sweep",
         "destination::upload",
         "extract::stream",
+        "restore::spool",
         "restore::staging",
         "restore::swap",
         "state",
