@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use libdeflater::Decompressor;
 
 use crate::archive::index::{SegmentRecord, hash};
+use crate::archive::segment::room;
 use crate::error::cause_text;
 
 /// Bytes that a segment decompresses to at most; a reader refuses more before it allocates.
@@ -120,12 +121,4 @@ impl Decoder {
         }
         Ok(raw)
     }
-}
-
-/// The beginning of a buffer that is never cleared: what is asked for is written over.
-fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
-    if buffer.len() < length {
-        *buffer = vec![0; length];
-    }
-    &mut buffer[..length]
 }
