@@ -47,7 +47,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::List(args) => command::list::run(&args, &config, now, &listening()?),
         Command::Cat(args) => command::cat::run(&args, &config, &listening()?),
         Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
-        Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
+        Command::Verify(args) => command::verify::run(&args, &config, &SystemClock, &listening()?),
         Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
         Command::Prune(args) => command::prune::run(&args, &config, &SystemClock, &listening()?),
         Command::Next(args) => command::next::run(&args, &config, now),

@@ -3,6 +3,8 @@
 //! It may be deleted at any time: then only the catch-up and the history are gone, never an archive. So a file that
 //! cannot be read is a warning, and counts as none.
 
+mod checked;
+
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -11,12 +13,15 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::{printable, printable_path};
+
+pub use checked::{Checked, CheckedArchives};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,15 +131,18 @@ impl Folder {
 
     /// What is known of a job; the default, and a warning, if that cannot be read.
     pub fn load(&self, job: &str) -> State {
-        let path = self.file(job, "json");
-        let read = match fs::read(&path) {
+        self.read(&self.file(job, "json"))
+    }
+
+    fn read<T: DeserializeOwned + Default>(&self, path: &Path) -> T {
+        let read = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return State::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return T::default(),
             Err(error) => Err(cause_text(&error)),
         };
         read.unwrap_or_else(|cause| {
-            log::warn!("read state {}: {cause}; going on as if there were none", printable_path(&path));
-            State::default()
+            log::warn!("read state {}: {cause}; going on as if there were none", printable_path(path));
+            T::default()
         })
     }
 
@@ -150,13 +158,12 @@ impl Folder {
         let _ = lock.lock();
         let mut state = self.load(job);
         change(&mut state);
-        self.save(job, &state)?;
+        self.write(&self.file(job, "json"), &state)?;
         Ok(state)
     }
 
-    fn save(&self, job: &str, state: &State) -> Result<()> {
-        let path = self.file(job, "json");
-        let temporary = self.file(job, "json.new");
+    fn write(&self, path: &Path, state: &impl Serialize) -> Result<()> {
+        let temporary = path.with_extension("json.new");
         let mut text = serde_json::to_vec_pretty(state).expect("plain data with text keys always serialises");
         text.push(b'\n');
         let failed = |e: io::Error| Error::io("write state", &temporary, e);
@@ -170,7 +177,7 @@ impl Folder {
         file.write_all(&text).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         drop(file);
-        fs::rename(&temporary, &path).map_err(|e| Error::io("write state", &path, e))?;
+        fs::rename(&temporary, path).map_err(|e| Error::io("write state", path, e))?;
         File::open(&self.0)
             .and_then(|folder| folder.sync_all())
             .map_err(|e| Error::io("sync state folder", &self.0, e))

@@ -75,7 +75,8 @@ fn every_setting_is_taken_from_the_environment() {
         ("TARKEEP_CATCH_UP", "off"),
         ("TARKEEP_NAME", "%Y%m%d-%H%M%S"),
         ("TARKEEP_CODEC", "none"),
-        ("TARKEEP_KEEP", "all"),
+        ("TARKEEP_KEEP", "last=3"),
+        ("TARKEEP_VERIFY", "@weekly"),
         ("TARKEEP_EXCLUDE", "*.tmp\n!keep.tmp"),
         ("TARKEEP_EXCLUDE_CACHES", "yes"),
         ("TARKEEP_EXCLUDE_IF_PRESENT", ".nobackup,.skip"),
@@ -98,6 +99,7 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!(job.zone, chrono_tz::Tz::Europe__Berlin);
     assert_eq!((job.on_start, job.catch_up), (OnStart::Always, Duration::ZERO));
     assert_eq!(job.codec, Codec::None);
+    assert_eq!((job.keep.to_string(), job.verify.to_string()), ("last=3".into(), "@weekly".into()));
     assert_eq!(job.exclude, ["*.tmp", "!keep.tmp"]);
     assert_eq!(job.exclude_if_present, [".nobackup", ".skip"]);
     assert!(job.exclude_caches && job.one_file_system);
@@ -354,6 +356,7 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
         ("TARKEEP_SCHEDULE", " ", "TARKEEP_SCHEDULE: the schedule is empty"),
         ("CRON_SCHEDULE", "", "CRON_SCHEDULE: the schedule is empty"),
         ("CRON_SCHEDULE", "nightly", "CRON_SCHEDULE: schedule 'nightly': "),
+        ("TARKEEP_VERIFY", "weekly", "TARKEEP_VERIFY: schedule 'weekly': "),
         (
             "TARKEEP_TIMEZONE",
             "Europe/Berln",

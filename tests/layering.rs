@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "destination",
+            "inventory",
             "progress",
             "prune",
             "report",

@@ -5,159 +5,19 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use common::disk::{self, Disk};
-use common::made;
+use common::nights::{Place, Says, ended, left, night, put, set};
 use serde_json::Value;
-use tarkeep::archive::codec::Codec;
 use tarkeep::archive::name::Pattern;
 use tarkeep::archive::verify::{Depth, Options, verify};
 use tarkeep::destination::Local;
 use tarkeep::progress::Progress;
 use tarkeep::prune::{self, Plan, Policy, Pruned};
-use tarkeep::report::{Noted, Warning};
 use tarkeep::retention::{Keep, Rules, Tier};
-use tarkeep::state::Folder;
 use tarkeep::stop::Stop;
-
-/// A destination, and a source with a file in it.
-struct Place(tempfile::TempDir);
-
-/// What an archive says of itself.
-#[derive(Clone, Copy, Default)]
-struct Says {
-    incomplete: bool,
-    suspect: bool,
-    job: Option<&'static str>,
-}
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        for folder in ["data", "backup"] {
-            fs::create_dir(place.0.path().join(folder)).unwrap();
-        }
-        fs::write(place.0.path().join("data/file"), "content").unwrap();
-        place
-    }
-
-    fn backup(&self) -> PathBuf {
-        self.0.path().join("backup")
-    }
-
-    fn local(&self) -> Local {
-        Local::open(&self.backup(), tarkeep::destination::Options::default()).unwrap()
-    }
-
-    /// An archive of so many days ago, called as a run would call it: its name.
-    fn archive(&self, days_ago: i64) -> String {
-        self.archive_that(days_ago, Says::default())
-    }
-
-    fn archive_that(&self, days_ago: i64, says: Says) -> String {
-        put(&self.backup(), night(days_ago), says)
-    }
-
-    /// The newest of so many nights, and all before it.
-    fn nights(&self, count: i64) -> Vec<String> {
-        (0..count).map(|days_ago| self.archive(days_ago)).collect()
-    }
-
-    fn tarkeep(&self, arguments: &[&str], keep: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-        command.args(arguments).env_clear().stdin(Stdio::null());
-        command.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_KEEP", keep).env("TARKEEP_NICE", "0");
-        command.env("TARKEEP_SOURCE", self.0.path().join("data")).env("TARKEEP_DESTINATION", self.backup());
-        command
-    }
-
-    fn prune(&self, keep: &str) -> Ended {
-        ended(self.tarkeep(&["prune"], keep).output().unwrap())
-    }
-
-    /// The names of all files below the destination but our own.
-    fn left(&self) -> BTreeSet<String> {
-        left(&self.backup())
-    }
-
-    fn state(&self) -> tarkeep::state::State {
-        Folder::new(self.backup().join(".tarkeep")).load("data")
-    }
-}
-
-/// One o'clock so many days ago, at an offset as zones have it.
-fn night(days_ago: i64) -> DateTime<FixedOffset> {
-    let today = (Utc::now() - TimeDelta::days(days_ago + 1)).date_naive();
-    FixedOffset::east_opt(3600).unwrap().from_local_datetime(&today.and_hms_opt(1, 0, 0).unwrap()).unwrap()
-}
-
-fn put(destination: &Path, instant: DateTime<FixedOffset>, says: Says) -> String {
-    let entries = vec![made::file(b"data/file", instant.to_rfc3339().as_bytes())];
-    let bytes = made::archive_that_says(entries, Codec::Gzip(6), |mut about| {
-        about.instant = instant.to_rfc3339_opts(SecondsFormat::Nanos, false);
-        if says.incomplete {
-            about.report.skipped = Noted { count: 1, names: vec!["data/x: permission denied".into()] };
-        }
-        if says.suspect {
-            about.report.warnings.push(Warning { text: "it has shrunk".into(), suspect: true });
-        }
-        about.job = says.job.unwrap_or("data").into();
-        about
-    });
-    let name = Pattern::default().name(instant.naive_local(), ".tar.gz", 1).to_string();
-    fs::create_dir_all(destination.join(&name).parent().unwrap()).unwrap();
-    fs::write(destination.join(&name), bytes).unwrap();
-    name
-}
-
-fn left(destination: &Path) -> BTreeSet<String> {
-    fn below(folder: &Path, front: &str, found: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let name = format!("{front}{}", entry.file_name().to_str().unwrap());
-            if name == ".tarkeep" {
-                continue;
-            }
-            if entry.file_type().unwrap().is_dir() {
-                let before = found.len();
-                below(&entry.path(), &format!("{name}/"), found);
-                if found.len() == before {
-                    found.insert(format!("{name}/"));
-                }
-            } else {
-                found.insert(name);
-            }
-        }
-    }
-    let mut found = BTreeSet::new();
-    below(destination, "", &mut found);
-    found
-}
-
-fn set<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> BTreeSet<String> {
-    names.into_iter().map(|name| name.as_ref().to_owned()).collect()
-}
-
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn ended(output: Output) -> Ended {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-impl Ended {
-    #[track_caller]
-    fn with(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-        self
-    }
-}
 
 fn last(count: u32) -> Keep {
     let mut rules = Rules::default();

@@ -85,7 +85,7 @@ fn a_new_deployment_is_checked_makes_an_archive_and_is_healthy_until_its_destina
     let place = Place::new();
     let (code, stdout, stderr) = output(&mut place.tarkeep(&["check"]));
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
-    assert!(stdout.lines().count() == 3 && stdout.lines().all(|line| line.starts_with("ok ")), "{stdout}");
+    assert!(stdout.lines().count() == 4 && stdout.lines().all(|line| line.starts_with("ok ")), "{stdout}");
     assert!(stdout.contains("0 archives\n"), "{stdout}");
 
     let (code, stdout, _) = output(&mut place.tarkeep(&["health"]));

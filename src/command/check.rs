@@ -1,6 +1,7 @@
 //! `check`: whether sources, destinations and schedules are as they should be, found out by using them. Nothing of
 //! what is there is changed.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -8,13 +9,18 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::fs::{Access, access};
 use serde::Serialize;
 
+use crate::archive::codec::Codec;
 use crate::cli::JsonArgs;
 use crate::command::output::Output;
+use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
 use crate::printable::{counted, human_bytes, printable_path};
+use crate::prune;
+use crate::retention::{self, Keep};
+use crate::schedule::Schedule;
 use crate::source;
 
 /// One thing that was looked at.
@@ -63,10 +69,14 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
     }
     let destination = format!("destination {}", printable_path(&job.destination));
     findings.push(finding(destination, look_at_destination(job)));
+    findings.push(finding(format!("keep {}", job.keep), look_at_retention(job, now)));
+    if !job.verify.is_off() {
+        findings.push(finding(format!("verify {}", job.verify), Ok(next(&job.verify, job, now))));
+    }
     if let Some(state) = &job.state {
         findings.push(finding(format!("state {}", printable_path(state)), look_at_state(state)));
     }
-    findings.push(finding(format!("schedule {}", job.schedule), Ok(next(job, now))));
+    findings.push(finding(format!("schedule {}", job.schedule), Ok(next(&job.schedule, job, now))));
     findings
 }
 
@@ -124,8 +134,50 @@ fn look_at_state(state: &Path) -> Result<String> {
     Ok(if there == state { "writable" } else { "will be made" }.into())
 }
 
-fn next(job: &Job, now: DateTime<Utc>) -> String {
-    match job.schedule.next_after(now.with_timezone(&job.zone)) {
+/// What pruning would do, and, where it does nothing, for how long that goes well.
+fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
+    // What is wrong with the destination is said by its own line.
+    let Ok(destination) = job::open(job) else { return Ok("nothing to look at".into()) };
+    let ruled = job.keep != Keep::All;
+    let accepted = ruled.then(|| state_folder(job).load(&job.name).accepted).flatten();
+    let plan = prune::plan(&destination, job::policy(job), accepted, now)?;
+    if ruled {
+        if job.codec == Codec::None {
+            return Err(Error::usage(format!(
+                "archives of codec {} have no index and are never pruned; take gzip, or keep all",
+                job.codec
+            )));
+        }
+        if let Some(held) = plan.held {
+            return Err(Error::failed(format!("nothing is pruned: {held}")));
+        }
+        let going = plan.decisions.iter().flatten().filter(|decision| !decision.kept()).count() as u64;
+        return Ok(format!("{} that no rule keeps", counted(going, "archive", "archives")));
+    }
+    let mut files = BTreeSet::new();
+    let archives: Vec<_> = plan
+        .items
+        .iter()
+        .filter_map(|item| item.own.as_ref().ok().map(|own| (own, item.stored.bytes)))
+        // A second name of a file takes no room.
+        .filter(|(own, _)| files.insert(own.file))
+        .map(|(own, bytes)| (own.instant, bytes))
+        .collect();
+    let growth = destination.space()?.bytes.and_then(|free| retention::growth(&archives, free));
+    Ok(match growth {
+        Some((rate, days)) => format!(
+            "the disk is full in {} at {} a day; TARKEEP_KEEP says what may go",
+            retention::days_left(days),
+            human_bytes(rate as u64)
+        ),
+        None => {
+            "nothing is ever deleted; after two nights of archives this says how long the disk lasts".into()
+        }
+    })
+}
+
+fn next(schedule: &Schedule, job: &Job, now: DateTime<Utc>) -> String {
+    match schedule.next_after(now.with_timezone(&job.zone)) {
         Some(time) => format!("next at {} ({})", time.to_rfc3339_opts(SecondsFormat::Secs, false), job.zone),
         None => "never due; only `tarkeep backup` makes archives".into(),
     }

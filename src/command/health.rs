@@ -16,7 +16,7 @@ use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::health::{self, Facts, Health, Status};
-use crate::job;
+use crate::job::{self, recheck};
 use crate::printable::printable_path;
 use crate::state::State;
 
@@ -31,7 +31,13 @@ pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
             (job, folder.load(&job.name), folder.occupied(&job.name))
         })
         .collect();
-    let busy = remembered.iter().any(|(_, state, alive)| *alive && state.running().is_some());
+    // Runs wait for a verification as they do for one another.
+    let verifying = |job: &Job| {
+        let (folder, name) = (state_folder(job), job::verification(job));
+        folder.occupied(&name) && folder.load(&name).running().is_some()
+    };
+    let busy =
+        remembered.iter().any(|(job, state, alive)| *alive && (state.running().is_some() || verifying(job)));
     let judged = remembered.iter().map(|(job, state, alive)| {
         let problem = problem(job, state).err().map(|error| error.to_string());
         let times = Times { schedule: &job.schedule, zone: job.zone, catch_up: job.catch_up };
@@ -74,6 +80,9 @@ fn problem(job: &Job, state: &State) -> Result<()> {
     }
     access(root, Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|e| Error::io("write to destination", root, e))?;
+    if let Some(damaged) = recheck::damaged(job, root) {
+        return Err(Error::damaged(damaged));
+    }
     // A backup that somebody removed is none, however well its run went.
     match state.last.as_ref().and_then(|last| last.archive.as_deref()) {
         Some(name) if !ENDINGS.iter().any(|ending| root.join(format!("{name}{ending}")).exists()) => {

@@ -4,23 +4,29 @@ pub(in crate::command) mod line;
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use self::line::Lines;
-use super::which::{Which, archives, which};
+use super::state_folder;
+use super::which::{Which, which};
 use crate::archive::index::{EntryRecord, name_order};
 use crate::archive::reader::{self, Archive, Opened, is_below};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
-use crate::destination::Stored;
 use crate::entry::Kind;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::inventory::Item;
+use crate::job::{self, recheck};
 use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::prune;
+use crate::report::Report;
 use crate::restore::paths::{Paths, clean};
+use crate::retention::{Decision, Keep};
+use crate::state::Checked;
 use crate::stop::Stop;
 
 /// List the archives of every job, newest first, or the entries of one archive.
@@ -69,27 +75,37 @@ struct Summary {
     skipped: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<u64>,
+    /// The rules that keep it; empty for what the next pruning deletes, none for what retention does not touch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_by: Option<Vec<String>>,
+    /// When it was last read back by a verification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<String>,
 }
 
 fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Result<()> {
-    let archives = archives(job)?;
-    if archives.is_empty() && !json {
+    let plan = prune::plan(&job::open(job)?, job::policy(job), None, now)?;
+    if plan.items.is_empty() && !json {
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
     }
-    let summaries: Vec<_> = archives
-        .iter()
-        .map(|stored| {
-            let summary = summary(job, stored);
-            let said = summary.instant.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-            // What has no index has its name.
-            let named = || stored.name.local.and_local_timezone(job.zone).earliest();
-            let then = said.map(|time| time.to_utc()).or_else(|| named().map(|time| time.to_utc()));
-            (summary, then)
-        })
-        .collect();
-    let width = summaries.iter().map(|(summary, _)| summary.name.chars().count()).max().unwrap_or(0);
-    for (summary, then) in &summaries {
+    let checked = state_folder(job).checked(&job.name);
+    let rows = plan.items.into_iter().zip(plan.decisions).map(|(item, decision)| {
+        let known = recheck::remembered(&item, &checked).cloned();
+        let own = item.own.as_ref().ok().map(|own| own.instant);
+        let said = || {
+            let text = &item.about.as_ref()?.instant;
+            DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+        };
+        // What has no index has its name.
+        let named =
+            || item.stored.name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc());
+        let then = own.or_else(said).or_else(named);
+        (summary(job, item, decision.as_ref(), known.as_ref()), then, known)
+    });
+    let rows: Vec<_> = rows.collect();
+    let width = rows.iter().map(|(summary, ..)| summary.name.chars().count()).max().unwrap_or(0);
+    for (summary, then, known) in &rows {
         if output.closed() {
             break;
         }
@@ -97,49 +113,46 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
             output.json(summary)?;
             continue;
         }
-        let age = then.map_or("age unknown".into(), |then| age(now, then));
+        let age_of = |then| age(now, then);
+        let age = then.map_or("age unknown".into(), age_of);
         let entries = summary.entries.map_or("-".into(), |entries| counted(entries, "entry", "entries"));
-        let state = state(summary);
+        let mut state = state(summary);
+        // Where everything is kept, that is no news.
+        if let Some(reasons) = summary.kept_by.as_ref().filter(|_| job.keep != Keep::All) {
+            state += &match reasons.as_slice() {
+                [] => "; no rule keeps it".into(),
+                reasons => format!("; kept: {}", reasons.join(", ")),
+            };
+        }
+        if let Some(known) = known {
+            let found = if known.damage.is_some() { "found damaged" } else { "verified" };
+            state += &format!("; {found} {}", age_of(known.verified));
+        }
         let (name, size) = (&summary.name, human_bytes(summary.bytes));
         output.line(format_args!("{name:width$}  {size:>10}  {entries:>16}  {age:>16}  {state}"))?;
     }
     Ok(())
 }
 
-fn summary(job: &Job, stored: &Stored) -> Summary {
-    let mut summary = Summary {
+fn summary(job: &Job, item: Item, decision: Option<&Decision>, known: Option<&Checked>) -> Summary {
+    let report = item.about.as_ref().map(|about| &about.report);
+    let found = known.and_then(|known| known.damage.clone());
+    Summary {
         job: job.name.clone(),
-        name: printable(stored.name.to_string().as_bytes()),
-        path: printable_path(&stored.path),
-        bytes: stored.bytes,
-        indexed: false,
-        damage: None,
-        instant: None,
-        entries: None,
-        complete: None,
-        skipped: None,
-        changed: None,
-    };
-    let opened = reader::open(&stored.path).and_then(|opened| match opened {
-        Opened::Indexed(archive) => archive.about().map(Some),
-        Opened::Unindexed(unindexed) => match unindexed.damage {
-            Some(damage) => Err(Error::damaged(damage)),
-            None => Ok(None),
-        },
-    });
-    match opened {
-        Ok(Some(about)) => {
-            summary.indexed = true;
-            summary.instant = Some(about.instant);
-            summary.entries = Some(about.report.entries);
-            summary.complete = Some(about.report.complete());
-            summary.skipped = Some(about.report.skipped.count);
-            summary.changed = Some(about.report.changed.count);
-        }
-        Ok(None) => {}
-        Err(error) => summary.damage = Some(error.to_string()),
+        name: printable(item.stored.name.to_string().as_bytes()),
+        path: printable_path(&item.stored.path),
+        bytes: item.stored.bytes,
+        indexed: report.is_some(),
+        entries: report.map(|report| report.entries),
+        complete: report.map(Report::complete),
+        skipped: report.map(|report| report.skipped.count),
+        changed: report.map(|report| report.changed.count),
+        instant: item.about.map(|about| about.instant),
+        damage: item.damage.or(found),
+        kept_by: decision.map(Decision::reasons),
+        verified: known
+            .map(|known| known.verified.with_timezone(&job.zone).to_rfc3339_opts(SecondsFormat::Secs, false)),
     }
-    summary
 }
 
 fn state(summary: &Summary) -> String {

@@ -3,16 +3,18 @@
 use chrono::DateTime;
 use chrono_tz::Tz;
 
+use crate::archive::codec::Codec;
 use crate::clock::Clock;
 use crate::command::state_folder;
-use crate::config::{Config, Job};
+use crate::config::{Config, Job, OnStart};
 use crate::daemon::signals::Signals;
 use crate::daemon::{self, Planned, Ran, Runner};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::job::{self, Hands};
+use crate::job::{self, Hands, recheck};
 use crate::printable::{counted, printable_path};
 use crate::progress::Progress;
+use crate::retention::Keep;
 use crate::stop::Stop;
 
 /// Run the jobs whenever they are due, until a signal stops it. `reload` reads the configuration again.
@@ -49,6 +51,13 @@ fn say(config: &Config) {
             job.zone,
             job.keep
         );
+        if job.keep != Keep::All && job.codec == Codec::None {
+            log::warn!(
+                "job {}: archives of codec {} have no index and are never pruned",
+                job.name,
+                job.codec
+            );
+        }
         for shown in &job.shown {
             log::debug!("job {}: {} = {} ({})", job.name, shown.setting.variable, shown.value, shown.origin);
         }
@@ -65,7 +74,15 @@ fn planned(config: &Config) -> Vec<Planned> {
         has_archive: has_archive(job),
         state: state_folder(job).path().to_owned(),
     };
-    config.jobs.iter().map(plan).collect()
+    let verification = |job: &Job| Planned {
+        name: job::verification(job),
+        schedule: job.verify.clone(),
+        on_start: OnStart::Never,
+        has_archive: true,
+        ..plan(job)
+    };
+    let verified = config.jobs.iter().filter(|job| !job.verify.is_off());
+    config.jobs.iter().map(plan).chain(verified.map(verification)).collect()
 }
 
 /// Where the destination cannot be read, a first run will fail, and say so at once rather than at night.
@@ -83,6 +100,13 @@ struct Runs {
 
 impl Runner for Runs {
     fn run(&mut self, name: &str, _due: Option<DateTime<Tz>>, stop: &Stop) -> Ran {
+        if let Some(job) = self.jobs.iter().find(|job| job::verification(job) == name) {
+            return recheck::run(job, self.clock, stop).map_or_else(Ran::from, |()| Ran {
+                exit: Exit::Complete,
+                archive: None,
+                error: None,
+            });
+        }
         let Some(job) = self.jobs.iter().find(|job| job.name == name) else {
             return Ran::from(Error::failed(format!("there is no job {name:?} any more")));
         };

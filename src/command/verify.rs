@@ -1,16 +1,22 @@
 //! `verify`: archives read back, and everything in them checked.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use log::Level;
 use serde_json::json;
 
 use super::which::{Which, archives, latest, which};
 use crate::archive::verify::{Depth, Options, Verified, verify_file, verify_stream};
 use crate::cli::VerifyArgs;
+use crate::clock::Clock;
 use crate::command::output::Output;
 use crate::config::Config;
+use crate::destination::Identity;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::job::{self, recheck};
 use crate::printable::printable_path;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -20,13 +26,18 @@ use crate::stop::Stop;
 ///
 /// # Errors
 /// If there is nothing to verify, or somebody asks to stop.
-pub fn run(args: &VerifyArgs, config: &Config, stop: &Stop) -> Result<Exit> {
+pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Exit> {
     let mut output = Output::new();
     let mut exit = Exit::Complete;
     for which in wanted(args, config)? {
         let outcome = which.and_then(|which| {
-            let verified = verify(&which, config.jobs[0].threads.get(), stop)?;
-            Ok((which.path, verified))
+            let file = which.open()?;
+            let identity = Identity::of(&file);
+            let verified = verify(&which, file, config.jobs[0].threads.get(), stop);
+            if let Some(identity) = identity.filter(|_| !which.is_stdin()) {
+                remember(config, &which.path, identity, &verified, clock);
+            }
+            Ok((which.path, verified?))
         });
         stop.check()?;
         match outcome {
@@ -74,8 +85,25 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
     Ok(args.archives.iter().map(|word| which(word, config)).collect())
 }
 
-fn verify(which: &Which, threads: usize, stop: &Stop) -> Result<Verified> {
-    let (file, progress) = (which.open()?, Progress::default());
+/// Of an archive in a job's destination, `list` and `health` know from now on what came of it.
+fn remember(config: &Config, path: &Path, file: Identity, verified: &Result<Verified>, clock: &dyn Clock) {
+    let Ok(path) = path.canonicalize() else { return };
+    for job in &config.jobs {
+        let Ok(destination) = job::open(job) else { continue };
+        let below = path.strip_prefix(destination.root()).ok().and_then(Path::to_str);
+        let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { continue };
+        let root = destination.root();
+        if let Err(error) = recheck::remember(job, root, &name, file, verified, clock.now()) {
+            // Reading is allowed to whoever may not write there.
+            let refused = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
+            let quiet = error.cause().is_some_and(|cause| refused(cause.kind()));
+            log::log!(if quiet { Level::Debug } else { Level::Warn }, "{error}");
+        }
+    }
+}
+
+fn verify(which: &Which, file: File, threads: usize, stop: &Stop) -> Result<Verified> {
+    let progress = Progress::default();
     let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
     // A folder fails here too, with the system's words when it is read.
     if metadata.is_file() {

@@ -91,6 +91,8 @@ pub struct Job {
     pub codec: Codec,
     /// Which archives stay.
     pub keep: Keep,
+    /// When archives are read back that were not for longest.
+    pub verify: Schedule,
     /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.

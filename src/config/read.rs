@@ -238,6 +238,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?,
         codec: layers.value(&setting::CODEC)?.parse()?,
         keep,
+        verify: layers.value(&setting::VERIFY)?.parse()?,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,

@@ -41,6 +41,8 @@ pub const CODEC: Setting = setting("TARKEEP_CODEC", "codec", "gzip:6");
 pub const KEEP: Setting = Setting { second: Some(BACKUPS_KEPT), ..setting("TARKEEP_KEEP", "keep", "all") };
 /// How many archives stay, as other tools have it: [`KEEP`] with one rule.
 pub const BACKUPS_KEPT: &str = "BACKUPS_KEPT";
+/// When archives are read back.
+pub const VERIFY: Setting = setting("TARKEEP_VERIFY", "verify", "off");
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.
@@ -75,7 +77,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 24] = [
+pub const SETTINGS: [&Setting; 25] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -85,6 +87,7 @@ pub const SETTINGS: [&Setting; 24] = [
     &NAME,
     &CODEC,
     &KEEP,
+    &VERIFY,
     &EXCLUDE,
     &EXCLUDE_FROM,
     &EXCLUDE_CACHES,

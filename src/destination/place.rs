@@ -25,6 +25,13 @@ pub struct Identity {
     pub modified: (i64, u32),
 }
 
+impl Identity {
+    /// That of an open file; none if the system does not say.
+    pub fn of(file: &File) -> Option<Self> {
+        rustix::fs::fstat(file).ok().map(|about| identity(&about))
+    }
+}
+
 /// The way to an archive.
 #[derive(Debug)]
 pub struct Place {

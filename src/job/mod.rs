@@ -3,6 +3,7 @@
 mod after;
 mod guard;
 mod proof;
+pub mod recheck;
 
 use std::fs::{File, Metadata};
 use std::io::Write;
@@ -174,6 +175,11 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
     let written = run.write(None, &itself, out, path)?;
     Ok(run.made(written, None))
+}
+
+/// By which name the daemon knows the verification of a job's archives; no job can have it.
+pub fn verification(job: &Job) -> String {
+    format!("{} verify", job.name)
 }
 
 /// Where the state of a job is kept.

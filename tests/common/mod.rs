@@ -9,4 +9,5 @@ pub fn skip(reason: &str) {
 pub mod backups;
 pub mod disk;
 pub mod made;
+pub mod nights;
 pub mod tree;
