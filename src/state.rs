@@ -131,10 +131,10 @@ impl Folder {
 
     /// What is known of a job; the default, and a warning, if that cannot be read.
     pub fn load(&self, job: &str) -> State {
-        self.read(&self.file(job, "json"))
+        Self::read(&self.file(job, "json"))
     }
 
-    fn read<T: DeserializeOwned + Default>(&self, path: &Path) -> T {
+    fn read<T: DeserializeOwned + Default>(path: &Path) -> T {
         let read = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return T::default(),

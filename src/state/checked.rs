@@ -66,7 +66,7 @@ impl CheckedArchives {
 impl Folder {
     /// What is remembered of the job's archives; nothing, and a warning, if that cannot be read.
     pub fn checked(&self, job: &str) -> CheckedArchives {
-        self.read(&self.checked_file(job))
+        Self::read(&self.checked_file(job))
     }
 
     /// Remember that an archive was read back; what is remembered of archives that are not there any more is forgotten.
