@@ -8,32 +8,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use common::program::{command_in, said, tarkeep, text};
 use common::tree::fingerprint;
 use common::{made, skip};
 use tarkeep::archive::codec::Codec;
-
-fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("TARKEEP_DESTINATION", folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// The standard output of a command that ends well and has nothing to say besides.
-fn said(arguments: &[&str], folder: &Path) -> String {
-    let output = tarkeep(arguments, folder);
-    assert_eq!(text(&output.stderr), "", "{arguments:?}");
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stdout));
-    text(&output.stdout)
-}
 
 fn has(tool: &str) -> bool {
     // That it starts is enough: busybox does not know the option.
@@ -316,15 +294,8 @@ fn the_old_daemons_archives_go_back_to_where_they_came_from() {
     let before = folder.join("before");
     fs::rename(&data, &before).unwrap();
     let restore = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-            .args(["restore", "latest"])
-            .args(arguments)
-            .env_clear()
-            .env("TARKEEP_SOURCE", &data)
-            .env("TARKEEP_DESTINATION", folder)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let mut restore = command_in(&[&["restore", "latest"], arguments].concat(), folder);
+        let output = restore.env("TARKEEP_SOURCE", &data).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     };
     restore(&["--trust"]);
@@ -346,12 +317,7 @@ fn the_old_daemons_archives_go_back_to_where_they_came_from() {
 /// `restore -` with these bytes on standard input, through a pipe.
 fn restore_stdin(bytes: &[u8], arguments: &[&str], folder: &Path) -> Output {
     use std::io::Write as _;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-        .args(["restore", "-"])
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("TARKEEP_DESTINATION", folder)
+    let mut child = command_in(&[&["restore", "-"], arguments].concat(), folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use common::made::{self, entry, file};
+use common::program::{TARKEEP, command_in, text};
 use common::tree::{everything, noise};
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
@@ -17,18 +18,13 @@ use tarkeep::archive::reader::{self, Opened};
 use tarkeep::entry::{Entry, Kind, Timestamp};
 
 fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-    command.args(arguments).current_dir(folder).env_clear().env("TARKEEP_DESTINATION", folder);
-    command.env("TZ", "Europe/Berlin").env("TARKEEP_NICE", "0").stdin(Stdio::null());
+    let mut command = command_in(arguments, folder);
+    command.env("TZ", "Europe/Berlin");
     command
 }
 
 fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What it printed; it ended with this code.
@@ -176,7 +172,7 @@ fn for_one_file_little_is_read() {
     let trace = folder.path().join("trace");
     let traced = Command::new("strace")
         .args(["-f", "-y", "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-o"])
-        .args([trace.as_os_str(), env!("CARGO_BIN_EXE_tarkeep").as_ref()])
+        .args([trace.as_os_str(), TARKEEP.as_ref()])
         .args(["cat", "x.tar.gz", "data/02345"])
         .current_dir(folder.path())
         .env_clear()
@@ -410,7 +406,7 @@ fn a_folder_that_cannot_be_read_is_trouble_and_not_gone() {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(folder.path().join("x.tar.gz"), Permissions::from_mode(0o644)).unwrap();
     let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_tarkeep")])
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", TARKEEP])
         .args(["diff", "x.tar.gz", "data"])
         .current_dir(folder.path())
         .env_clear()

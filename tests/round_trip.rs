@@ -7,9 +7,9 @@ use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use common::program;
 use common::tree::{fingerprint, noise};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -131,18 +131,10 @@ fn grow(root: &Path, steps: &[Step]) {
 }
 
 fn tarkeep(folder: &Path, arguments: &[&str], code: i32) -> Result<String, TestCaseError> {
-    let output = Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("TARKEEP_DESTINATION", folder)
-        .env("TARKEEP_NICE", "0")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = program::tarkeep(arguments, folder);
+    let said = program::stderr(&output);
     prop_assert_eq!(output.status.code(), Some(code), "{:?}: {}", arguments, said);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(program::text(&output.stdout))
 }
 
 /// The same trees each time; as many others as `PROPTEST_CASES` says, for whoever looks for trouble.

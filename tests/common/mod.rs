@@ -8,5 +8,7 @@ pub fn skip(reason: &str) {
 
 pub mod backups;
 pub mod disk;
+pub mod found;
 pub mod made;
+pub mod program;
 pub mod tree;
