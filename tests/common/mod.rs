@@ -11,4 +11,5 @@ pub mod disk;
 pub mod found;
 pub mod made;
 pub mod program;
+pub mod trace;
 pub mod tree;
