@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::archive::reader::{Archive, Opened, from_file};
-use crate::archive::verify::{Depth, Options, verify_file};
+use crate::archive::reader::{Archive, Opened, from_file, from_store};
+use crate::archive::verify::{Depth, Options, verify_opened};
 use crate::cli::RestoreArgs;
 use crate::command::backup::bar;
 use crate::command::output::Output;
@@ -256,9 +256,9 @@ fn job_of<'a>(config: &'a Config, archive: &Archive) -> Result<&'a Job> {
 /// Everything that can be known beforehand.
 fn check(args: &RestoreArgs, config: &Config, archive: &Archive, parts: &[Part], stop: &Stop) -> Result<()> {
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
-        let copy = archive.file().try_clone().map_err(|e| Error::io("open archive", archive.path(), e))?;
         let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };
-        let verified = verify_file(copy, archive.path(), options, stop, &Progress::default())?;
+        let opened = from_store(archive.store().clone(), archive.path())?;
+        let verified = verify_opened(opened, archive.path(), options, stop, &Progress::default())?;
         if let Some(problem) = verified.problems.first() {
             return Err(Error::damaged(format!(
                 "archive {}: {problem}; nothing was touched; `tarkeep verify` says all that is wrong, --salvage \
