@@ -74,7 +74,7 @@ impl Read {
                     if let Some(damage) = &unindexed.damage {
                         log::warn!("archive {}: {damage}; it is read through", printable_path(&which.path));
                     }
-                    Input::file(unindexed.file, &which.path, stop)?
+                    Input::of(&unindexed.store, &which.path, stop)?
                 }
             }
         } else {

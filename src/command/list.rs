@@ -194,7 +194,7 @@ impl Listing<'_> {
                 if let Some(damage) = &unindexed.damage {
                     log::warn!("archive {}: {damage}; it is read through", printable_path(&unindexed.path));
                 }
-                self.stream(Input::file(unindexed.file, &unindexed.path, self.stop)?, &unindexed.path)
+                self.stream(Input::of(&unindexed.store, &unindexed.path, self.stop)?, &unindexed.path)
             }
         }
     }

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use super::{Part, Plan};
-use crate::archive::reader::Archive;
-use crate::archive::verify::{Depth, Options, verify_file};
+use crate::archive::reader::{Archive, from_store};
+use crate::archive::verify::{Depth, Options, verify_opened};
 use crate::cli::RestoreArgs;
 use crate::config::{Config, Job};
 use crate::entry::Kind;
@@ -108,9 +108,9 @@ fn job_of<'a>(config: &'a Config, archive: &Archive) -> Result<&'a Job> {
 }
 
 fn verify(archive: &Archive, config: &Config, stop: &Stop) -> Result<()> {
-    let copy = archive.file().try_clone().map_err(|e| Error::io("open archive", archive.path(), e))?;
+    let opened = from_store(archive.store().clone(), archive.path())?;
     let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };
-    let verified = verify_file(copy, archive.path(), options, stop, &Progress::default())?;
+    let verified = verify_opened(opened, archive.path(), options, stop, &Progress::default())?;
     verified.problems.first().map_or(Ok(()), |problem| {
         Err(Error::damaged(format!(
             "archive {}: {problem}; nothing was touched; `tarkeep verify` says all that is wrong, --salvage restores what \

@@ -139,9 +139,9 @@ impl Goal {
 
 impl Streamed<'_> {
     fn input(&self) -> Result<Input> {
-        let Unindexed { file, path, length, damage } = self.unindexed;
-        let file = file.try_clone().map_err(|e| Error::io("open archive", path, e))?;
-        let mut input = Input::file(file, path, self.stop)?;
+        let Unindexed { store, path, damage } = self.unindexed;
+        let length = store.length();
+        let mut input = Input::of(store, path, self.stop)?;
         if damage.is_some() {
             input = input.first_member();
         }
@@ -155,7 +155,7 @@ impl Streamed<'_> {
                 "archive {} has {} and decompresses to more than {}: a bomb, it seems; nothing was touched; --trust \
                  restores it all the same",
                 printable_path(path),
-                human_bytes(*length),
+                human_bytes(length),
                 human_bytes(most)
             ),
         ))
