@@ -8,6 +8,9 @@ pub fn skip(reason: &str) {
 
 pub mod backups;
 pub mod disk;
+pub mod found;
 pub mod made;
 pub mod nights;
+pub mod program;
+pub mod trace;
 pub mod tree;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, TimeZone as _, Utc};
 use tarkeep::archive::codec::Codec;
@@ -11,6 +11,8 @@ use tarkeep::archive::name::Pattern;
 use tarkeep::destination::Local;
 use tarkeep::report::{Noted, Warning};
 use tarkeep::state::Folder;
+
+use super::{made, program};
 
 /// A destination, and a source with a file in it.
 pub struct Place(pub tempfile::TempDir);
@@ -56,9 +58,8 @@ impl Place {
     }
 
     pub fn tarkeep(&self, arguments: &[&str], keep: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-        command.args(arguments).env_clear().stdin(Stdio::null());
-        command.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_KEEP", keep).env("TARKEEP_NICE", "0");
+        let mut command = program::command(arguments);
+        command.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_KEEP", keep);
         command.env("TARKEEP_SOURCE", self.0.path().join("data")).env("TARKEEP_DESTINATION", self.backup());
         command
     }
@@ -84,8 +85,8 @@ pub fn night(days_ago: i64) -> DateTime<FixedOffset> {
 }
 
 pub fn put(destination: &Path, instant: DateTime<FixedOffset>, says: Says) -> String {
-    let entries = vec![super::made::file(b"data/file", instant.to_rfc3339().as_bytes())];
-    let bytes = super::made::archive_that_says(entries, Codec::Gzip(6), |mut about| {
+    let entries = vec![made::file(b"data/file", instant.to_rfc3339().as_bytes())];
+    let bytes = made::archive_that_says(entries, Codec::Gzip(6), |mut about| {
         about.instant = instant.to_rfc3339_opts(SecondsFormat::Nanos, false);
         if says.incomplete {
             about.report.skipped = Noted { count: 1, names: vec!["data/x: permission denied".into()] };
