@@ -89,13 +89,13 @@ fn own(
     };
     // A run names its archive after the instant in the index, which has the offset of its zone. Whoever renamed it, or
     // copied it to another name, had a reason.
-    let named = pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
-    if named.to_string() != stored.name.to_string() {
+    let named = || pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
+    if !pattern.is_versioned() && named().to_string() != stored.name.to_string() {
         return Err(format!("somebody renamed it: by its index it is of {said}"));
     }
     Ok(retention::Archive {
         instant: instant.to_utc(),
-        number: stored.name.number,
+        number: stored.name.rank(),
         complete: about.report.complete(),
         suspect: about.report.warnings.iter().any(|warning| warning.suspect),
         file: (identity.device, identity.inode),

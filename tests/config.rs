@@ -74,6 +74,7 @@ fn every_setting_is_taken_from_the_environment() {
         ("TARKEEP_ON_START", "always"),
         ("TARKEEP_CATCH_UP", "off"),
         ("TARKEEP_NAME", "%Y%m%d-%H%M%S"),
+        ("TARKEEP_LATEST_LINK", "latest.tar.gz"),
         ("TARKEEP_CODEC", "none"),
         ("TARKEEP_KEEP", "last=3"),
         ("TARKEEP_VERIFY", "@weekly"),
@@ -99,6 +100,7 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!(job.zone, chrono_tz::Tz::Europe__Berlin);
     assert_eq!((job.on_start, job.catch_up), (OnStart::Always, Duration::ZERO));
     assert_eq!(job.codec, Codec::None);
+    assert_eq!(job.latest_link.as_deref(), Some("latest.tar.gz"));
     assert_eq!((job.keep.to_string(), job.verify.to_string()), ("last=3".into(), "@weekly".into()));
     assert_eq!(job.exclude, ["*.tmp", "!keep.tmp"]);
     assert_eq!(job.exclude_if_present, [".nobackup", ".skip"]);
@@ -269,11 +271,22 @@ fn several_jobs_stand_in_the_file() {
 }
 
 #[test]
+fn two_jobs_do_not_share_a_link() {
+    let job = |name: &str, link: &str| {
+        format!("[[job]]\nname = {name:?}\narchive-name = \"{name}-%Y-%m-%d\"\nlatest-link = {link:?}\n")
+    };
+    let refused = refusal(&(job("a", "latest") + &job("b", "latest")), &["info"], []);
+    assert!(refused.contains("the same latest-link"), "{refused}");
+    load(&(job("a", "latest-a") + &job("b", "latest-b")), &["info"], []).unwrap();
+}
+
+#[test]
 fn names_that_would_be_the_same_are_found_however_they_are_written() {
     for (one, other) in [
         (["/x", "{job}/%Y-%m-%d"], ["/x", "a/%Y-%m-%d"]),
         (["/x", "a/%Y-%m-%d"], ["/x/a", "%Y-%m-%d"]),
         (["/x", "a/b/%Y-%m-%d"], ["/x/a", "b/%Y-%m-%d"]),
+        (["/x", "a/x.{version}"], ["/x/a", "x.{version}"]),
     ] {
         let job = |name: &str, [destination, pattern]: [&str; 2]| {
             format!("[[job]]\nname = {name:?}\ndestination = {destination:?}\narchive-name = {pattern:?}\n")
@@ -356,6 +369,23 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
         ("TARKEEP_SCHEDULE", " ", "TARKEEP_SCHEDULE: the schedule is empty"),
         ("CRON_SCHEDULE", "", "CRON_SCHEDULE: the schedule is empty"),
         ("CRON_SCHEDULE", "nightly", "CRON_SCHEDULE: schedule 'nightly': "),
+        (
+            "TARKEEP_LATEST_LINK",
+            "a/b",
+            "TARKEEP_LATEST_LINK: \"a/b\": not the name of a link; write one without",
+        ),
+        ("TARKEEP_LATEST_LINK", "..", "TARKEEP_LATEST_LINK: \"..\": not the name of a link"),
+        ("TARKEEP_LATEST_LINK", ".tarkeep", "TARKEEP_LATEST_LINK: \".tarkeep\": not the name of a link"),
+        (
+            "TARKEEP_LATEST_LINK",
+            "2026-11-20",
+            "TARKEEP_LATEST_LINK: \"2026-11-20\": an archive, or a folder of archives",
+        ),
+        (
+            "TARKEEP_NAME",
+            "backup.{version}.x",
+            "TARKEEP_NAME: name pattern \"backup.{version}.x\": {version} can only",
+        ),
         ("TARKEEP_VERIFY", "weekly", "TARKEEP_VERIFY: schedule 'weekly': "),
         (
             "TARKEEP_TIMEZONE",

@@ -223,9 +223,10 @@ fn only_main_makes_the_clock_and_only_config_reads_the_environment() {
 /// Who else removes something removes what has not been published, what stands in for it, or a restore's own.
 #[test]
 fn only_prune_deletes_archives() {
-    const MAY: [&str; 11] = [
+    const MAY: [&str; 12] = [
         "prune",
         "destination::folders",
+        "destination::latest",
         "destination::local",
         "destination::lock",
         "destination::sweep",

@@ -6,7 +6,7 @@ mod field;
 
 use std::fmt::{self, Write as _};
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime};
 use field::{Field, Values, instant};
 
 use crate::error::{Error, Result};
@@ -18,18 +18,24 @@ pub const DEFAULT: &str = "%Y-%m-%d/%H-%M-%S";
 pub const ENDINGS: [&str; 8] =
     [".tar.gz", ".tar", ".tar.zst", ".tar.bz2", ".tar.gz.age", ".tar.age", ".tar.zst.age", ".tar.bz2.age"];
 
+/// What a name says of the time that has none in it.
+const NO_TIME: NaiveDateTime = DateTime::UNIX_EPOCH.naive_utc();
+
 /// File systems end a name at 255 bytes; number and ending come behind.
 const LONGEST_PART: usize = 200;
 
 /// How archives are called: [`DEFAULT`], or one of its kind.
 ///
 /// Its language is a part of strftime's in which every field has a fixed width, so that a name can be read back:
-/// `%Y %y %m %d %j %H %M %S`, `%%` for a percent sign, and `{job}` for the job's name.
+/// `%Y %y %m %d %j %H %M %S`, `%%` for a percent sign, and `{job}` for the job's name. Or names have no time and end in
+/// `{version}`: 1 for the newest archive, 2 for the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
     /// Between the slashes.
     parts: Vec<Vec<Token>>,
+    /// Whether a number stands behind all that, always.
+    versioned: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +49,9 @@ enum Token {
 pub struct ArchiveName {
     /// The local time that the name says, as exactly as the pattern says it.
     pub local: NaiveDateTime,
-    /// 1, or what stands behind the time where an earlier archive had the name already.
+    /// 1, or what stands behind the time where an earlier archive had the name already; the version, where names have one.
     pub number: u32,
+    versioned: bool,
     stem: String,
     ending: &'static str,
 }
@@ -53,12 +60,32 @@ impl ArchiveName {
     /// What is tried when this name is taken: the same with the next number.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self { number: self.number.saturating_add(1), ..self.clone() }
+        self.numbered(self.number.saturating_add(1))
+    }
+
+    /// The same with another number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        Self { number, ..self.clone() }
     }
 
     /// The name without its ending: `2026-11-20/01-00-00`, `2026-11-20/01-00-00-2`. People type this.
     pub fn short(&self) -> String {
-        if self.number < 2 { self.stem.clone() } else { format!("{}-{}", self.stem, self.number) }
+        match self.number {
+            number if self.versioned => format!("{}{number}", self.stem),
+            0 | 1 => self.stem.clone(),
+            number => format!("{}-{number}", self.stem),
+        }
+    }
+
+    /// Whether the number says how many archives are newer, and nothing the time.
+    pub fn is_versioned(&self) -> bool {
+        self.versioned
+    }
+
+    /// In the order of this, of archives of one time the newest is the last.
+    pub fn rank(&self) -> u32 {
+        if self.versioned { u32::MAX - self.number } else { self.number }
     }
 
     /// `.tar.gz`, or another of [`ENDINGS`].
@@ -82,6 +109,7 @@ impl Pattern {
     pub fn new(text: &str, job: &str) -> Result<Self> {
         let wrong = |why: String| Error::usage(format!("name pattern {text:?}: {why}"));
         let mut parts = vec![Vec::new()];
+        let mut versioned = false;
         let mut rest = text;
         while let Some(letter) = rest.chars().next() {
             rest = &rest[letter.len_utf8()..];
@@ -104,8 +132,17 @@ impl Pattern {
                 '{' => {
                     let (word, behind) =
                         rest.split_once('}').ok_or_else(|| wrong("{ without }; use {job}".into()))?;
+                    if word == "version" {
+                        if !behind.is_empty() {
+                            return Err(wrong("{version} can only stand at the end".into()));
+                        }
+                        (versioned, rest) = (true, behind);
+                        continue;
+                    }
                     if word != "job" {
-                        return Err(wrong(format!("{{{word}}} is not known; use {{job}}")));
+                        return Err(wrong(format!(
+                            "{{{word}}} is not known; use {{job}}, or {{version}} at the end"
+                        )));
                     }
                     if job.is_empty() || job.contains('/') {
                         return Err(wrong(format!("the job's name {job:?} cannot be a part of a file name")));
@@ -117,13 +154,16 @@ impl Pattern {
                 other => push(&mut parts, other.encode_utf8(&mut [0; 4])),
             }
         }
-        let pattern = Self { text: text.into(), parts };
+        let pattern = Self { text: text.into(), parts, versioned };
         pattern.check().map_err(wrong)?;
         Ok(pattern)
     }
 
     fn check(&self) -> Result<(), String> {
-        let sample = self.stem(&NaiveDateTime::default());
+        let mut sample = self.stem(&NaiveDateTime::default());
+        if self.versioned {
+            sample.push('1');
+        }
         if sample.is_empty() {
             return Err(format!("is empty; the default is {DEFAULT}"));
         }
@@ -151,12 +191,19 @@ impl Pattern {
         if let Some(ending) = ENDINGS.iter().find(|ending| sample.ends_with(*ending)) {
             return Err(format!("leave out {ending:?}: the codec adds its ending"));
         }
+        let timed = self.parts.iter().flatten().any(|token| matches!(token, Token::Field(_)));
+        if self.versioned {
+            let reason = "{version} counts from the newest archive on; leave it out, or the times";
+            return if timed { Err(reason.into()) } else { Ok(()) };
+        }
         let has = |field| self.parts.iter().flatten().any(|token| *token == Token::Field(field));
         let year = has(Field::Year) || has(Field::ShortYear);
         let day = has(Field::DayOfYear) || (has(Field::Month) && has(Field::Day));
         if !(year && day) {
             return Err(
-                "the names of two days would be the same; it needs %Y (or %y), and %m with %d (or %j)".into(),
+                "the names of two days would be the same; it needs %Y (or %y), and %m with %d (or %j); or \
+                 {version} at the end"
+                    .into(),
             );
         }
         Ok(())
@@ -171,7 +218,12 @@ impl Pattern {
         };
         let folders: Vec<String> = self.parts[..self.parts.len() - 1].iter().map_while(fixed).collect();
         let rest = &self.parts[folders.len()..];
-        (folders.concat(), rest)
+        (folders.concat(), (rest, self.versioned))
+    }
+
+    /// Whether names say how many archives are newer, and no time.
+    pub fn is_versioned(&self) -> bool {
+        self.versioned
     }
 
     /// The name of an archive. Reads back as the same for the years 0 to 9999 (with `%y` alone, 2000 to 2099).
@@ -179,8 +231,12 @@ impl Pattern {
     /// `ending` is one of [`ENDINGS`]; `number` from 2 on stands behind the time.
     pub fn name(&self, local: NaiveDateTime, ending: &'static str, number: u32) -> ArchiveName {
         let stem = self.stem(&local);
+        let versioned = self.versioned;
+        if versioned {
+            return ArchiveName { local: NO_TIME, number: number.max(1), versioned, stem, ending };
+        }
         let said = self.read(&stem).and_then(|(values, _)| instant(&values));
-        ArchiveName { local: said.unwrap_or(local), number: number.max(1), stem, ending }
+        ArchiveName { local: said.unwrap_or(local), number: number.max(1), versioned, stem, ending }
     }
 
     /// What this path below the destination is the name of: of all paths, exactly those that [`Pattern::name`] makes.
@@ -188,15 +244,29 @@ impl Pattern {
         let ending = ENDINGS.into_iter().find(|ending| path.ends_with(ending))?;
         let path = &path[..path.len() - ending.len()];
         let (values, behind) = self.read(path)?;
+        let canonical = |digits: &str, least: u32| {
+            digits.parse().ok().filter(|number: &u32| *number >= least && number.to_string() == digits)
+        };
+        if self.versioned {
+            let number = canonical(behind, 1)?;
+            let stem = path[..path.len() - behind.len()].to_owned();
+            return Some(ArchiveName { local: NO_TIME, number, versioned: true, stem, ending });
+        }
         let number = match behind.strip_prefix('-') {
             None if behind.is_empty() => 1,
             None => return None,
-            Some(digits) => digits.parse().ok().filter(|n: &u32| *n >= 2 && n.to_string() == digits)?,
+            Some(digits) => canonical(digits, 2)?,
         };
         let local = instant(&values)?;
         let stem = self.stem(&local);
         // A field that stands twice, or a day of the year beside a date, may contradict itself.
-        (stem == path[..path.len() - behind.len()]).then_some(ArchiveName { local, number, stem, ending })
+        (stem == path[..path.len() - behind.len()]).then_some(ArchiveName {
+            local,
+            number,
+            versioned: false,
+            stem,
+            ending,
+        })
     }
 
     /// Whether this path below the destination can be a folder on the way to an archive.
@@ -375,6 +445,30 @@ mod tests {
     }
 
     #[test]
+    fn versions_stand_at_the_end_and_are_always_there() {
+        let pattern = Pattern::new("db/{job}.{version}", "volume").unwrap();
+        let name = pattern.name(at("2026-11-20 01:02:03"), ".tar.gz", 1);
+        assert_eq!(name.to_string(), "db/volume.1.tar.gz");
+        assert_eq!(pattern.parse("db/volume.12.tar.gz").unwrap().number, 12);
+        assert!(pattern.parse("db/volume.2.tar").unwrap().rank() < name.rank(), "the lower one is the newer");
+        for stranger in [
+            "db/volume.tar.gz",
+            "db/volume..tar.gz",
+            "db/volume.0.tar.gz",
+            "db/volume.01.tar.gz",
+            "db/volume.1-2.tar.gz",
+            "db/volume.-1.tar.gz",
+            "db/volume.1.x.tar.gz",
+            "volume.1.tar.gz",
+        ] {
+            assert_eq!(pattern.parse(stranger), None, "{stranger}");
+        }
+        assert!(pattern.is_folder("db") && !pattern.is_dated_folder("db"));
+        let alone = Pattern::new("{version}", "").unwrap();
+        assert_eq!(alone.parse("3.tar").unwrap().to_string(), "3.tar");
+    }
+
+    #[test]
     fn patterns_that_cannot_work_are_refused_with_the_reason() {
         for (text, reason) in [
             ("", "is empty"),
@@ -394,7 +488,9 @@ mod tests {
             ("%Y-%m-%d-%s", "%s is not known"),
             ("%F", "%F is not known"),
             ("%Y%m%d%", "single %"),
-            ("{version}-%Y%m%d", "{version} is not known"),
+            ("{version}-%Y%m%d", "only stand at the end"),
+            ("%Y/volume.{version}", "counts from the newest"),
+            ("{service}.{version}", "{service} is not known"),
             ("{job-%Y%m%d", "{ without }"),
             (&format!("{}%Y%m%d", "x".repeat(199)), "longer than"),
         ] {

@@ -51,7 +51,8 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     for job in &config.jobs {
         let began = clock.now();
         // An archive of something else says nothing about the job's own source, and nothing is pruned for it.
-        let other = (!args.source.is_empty()).then(|| Job { keep: Keep::All, ..job.clone() });
+        let other =
+            (!args.source.is_empty()).then(|| Job { keep: Keep::All, latest_link: None, ..job.clone() });
         let made = one(args, clock, stop, |hands| job::run(other.as_ref().unwrap_or(job), hands));
         let exit = made.and_then(|made| {
             if args.source.is_empty() {

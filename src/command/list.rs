@@ -98,8 +98,10 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
             DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
         };
         // What has no index has its name.
-        let named =
-            || item.stored.name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc());
+        let named = || {
+            let name = Some(&item.stored.name).filter(|name| !name.is_versioned())?;
+            name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc())
+        };
         let then = own.or_else(said).or_else(named);
         (summary(job, item, decision.as_ref(), known.as_ref()), then, known)
     });

@@ -91,6 +91,8 @@ pub struct Job {
     pub codec: Codec,
     /// Which archives stay.
     pub keep: Keep,
+    /// The name of a link to the newest archive.
+    pub latest_link: Option<String>,
     /// When archives are read back that were not for longest.
     pub verify: Schedule,
     /// Permissions of archives. Folders made for them get those of the destination.

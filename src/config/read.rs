@@ -146,6 +146,18 @@ fn no_two_in_one_place(jobs: &[Job], file_name: &str) -> Result<()> {
                 printable_path(&job.destination),
             )));
         }
+        let linked = |other: &&Job| {
+            job.latest_link.is_some() && other.latest_link == job.latest_link && place(other) == place(job)
+        };
+        if let Some(other) = jobs[..index].iter().find(linked) {
+            return Err(Error::usage(format!(
+                "{file_name}jobs {:?} and {:?} have the same destination {} and the same latest-link; give each a name \
+                 of its own",
+                other.name,
+                job.name,
+                printable_path(&job.destination),
+            )));
+        }
     }
     Ok(())
 }
@@ -203,6 +215,11 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
     };
     let path = |setting| layers.some(setting)?.map(|value| value.path()).transpose();
     let keep = keep(&layers.value(&setting::KEEP)?)?;
+    let pattern: Pattern = layers
+        .value(&setting::NAME)?
+        .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?;
+    let latest_link =
+        layers.some(&setting::LATEST_LINK)?.map(|value| latest_link(&value, &pattern)).transpose()?;
 
     let mut shown_settings = Vec::new();
     for setting in SETTINGS.into_iter().filter(|setting| setting.of_job) {
@@ -233,9 +250,8 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         zone: layers.value(&setting::TIMEZONE)?.read(parse::zone)?,
         on_start: layers.value(&setting::ON_START)?.parse()?,
         catch_up: layers.value(&setting::CATCH_UP)?.read(parse::duration_or_off)?,
-        pattern: layers
-            .value(&setting::NAME)?
-            .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?,
+        pattern,
+        latest_link,
         codec: layers.value(&setting::CODEC)?.parse()?,
         keep,
         verify: layers.value(&setting::VERIFY)?.parse()?,
@@ -247,6 +263,23 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         threads,
         shown: shown_settings,
     })
+}
+
+/// The name of a link in the destination itself, which no archive or folder of archives can have.
+fn latest_link(value: &Value, pattern: &Pattern) -> Result<String> {
+    let name = value.text()?;
+    let plain = !name.contains('/') && !name.contains(char::is_control) && !matches!(name, "." | "..");
+    if !plain || name.len() > 255 || name.starts_with(".tarkeep") {
+        return Err(value.wrong(format!(
+            "{name:?}: not the name of a link; write one without a path, such as latest.tar.gz"
+        )));
+    }
+    if pattern.parse(name).is_some() || pattern.is_folder(name) {
+        return Err(value.wrong(format!(
+            "{name:?}: an archive, or a folder of archives, may be called so; write another name, such as latest.tar.gz"
+        )));
+    }
+    Ok(name.to_owned())
 }
 
 fn keep(value: &Value) -> Result<Keep> {

@@ -41,6 +41,8 @@ pub const CODEC: Setting = setting("TARKEEP_CODEC", "codec", "gzip:6");
 pub const KEEP: Setting = Setting { second: Some(BACKUPS_KEPT), ..setting("TARKEEP_KEEP", "keep", "all") };
 /// How many archives stay, as other tools have it: [`KEEP`] with one rule.
 pub const BACKUPS_KEPT: &str = "BACKUPS_KEPT";
+/// A link to the newest archive.
+pub const LATEST_LINK: Setting = setting("TARKEEP_LATEST_LINK", "latest-link", "");
 /// When archives are read back.
 pub const VERIFY: Setting = setting("TARKEEP_VERIFY", "verify", "off");
 /// What is left out.
@@ -77,7 +79,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 25] = [
+pub const SETTINGS: [&Setting; 26] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -85,6 +87,7 @@ pub const SETTINGS: [&Setting; 25] = [
     &ON_START,
     &CATCH_UP,
     &NAME,
+    &LATEST_LINK,
     &CODEC,
     &KEEP,
     &VERIFY,

@@ -41,7 +41,7 @@ impl Local {
         let mut found = Vec::new();
         self.collect(&self.fd, "", pattern, &mut found)?;
         found.sort_by_cached_key(|stored| {
-            Reverse((stored.name.local, stored.name.number, stored.path.clone()))
+            Reverse((stored.name.local, stored.name.rank(), stored.path.clone()))
         });
         Ok(found)
     }

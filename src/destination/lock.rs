@@ -36,7 +36,7 @@ pub struct Holder {
 /// The right to change a destination, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    folder: OwnedFd,
+    pub(super) folder: OwnedFd,
     file: OwnedFd,
 }
 

@@ -10,6 +10,7 @@
 
 pub mod file;
 mod folders;
+mod latest;
 mod list;
 mod local;
 mod lock;

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::folders::{Access, Folders};
 use crate::archive::name::ArchiveName;
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::printable::printable_path;
 use crate::sys::failpoint;
 
@@ -35,10 +36,7 @@ pub(super) enum Target {
 impl Target {
     fn file_name(&self) -> OsString {
         match self {
-            Self::Numbered(name) => {
-                let path = name.to_string();
-                path.rsplit('/').next().unwrap_or_default().into()
-            }
+            Self::Numbered(name) => file_name(name).into(),
             Self::Exact(name) => name.clone(),
         }
     }
@@ -53,6 +51,8 @@ pub struct Upload {
     folders: Folders,
     target: Target,
     access: Access,
+    /// What gets another name, in the same folder, before this gets its own.
+    moves: Vec<(String, String)>,
     written: u64,
     /// Up to where the kernel was told to write out.
     flushed: u64,
@@ -73,7 +73,16 @@ impl Upload {
     pub(super) fn begin(folders: Folders, target: Target, access: Access) -> Result<Self> {
         let (file, name) = make_temporary(folders.fd(), folders.path())?;
         failpoint("temporary-made");
-        Ok(Self { file, temporary: Some(name), folders, target, access, written: 0, flushed: 0 })
+        Ok(Self {
+            file,
+            temporary: Some(name),
+            folders,
+            target,
+            access,
+            moves: Vec::new(),
+            written: 0,
+            flushed: 0,
+        })
     }
 
     /// Bytes written so far.
@@ -97,6 +106,13 @@ impl Upload {
     /// What to say when writing to it failed.
     pub fn failed(&self, cause: io::Error) -> Error {
         Error::io("write archive", self.path(), cause)
+    }
+
+    /// Have archives renamed, one after the other, right before this one gets its name, which is the last argument. Nothing
+    /// is replaced by that either.
+    pub fn make_room(&mut self, moves: &[(ArchiveName, ArchiveName)], name: ArchiveName) {
+        self.moves = moves.iter().map(|(from, to)| (file_name(from), file_name(to))).collect();
+        self.target = Target::Numbered(name);
     }
 
     /// Make the file durable, have it checked, and give it its name.
@@ -130,6 +146,7 @@ impl Upload {
         check(&self.file)?;
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         failpoint("before-name");
+        self.rename_others()?;
         let path = self.give_name()?;
         failpoint("named");
         if let Err(failure) = self.folders.sync() {
@@ -150,6 +167,22 @@ impl Upload {
         Ok(Published { path, name, bytes: self.written })
     }
 
+    /// Each is durable before the next begins, so that after a power failure there is a gap, and nothing in a wrong place.
+    fn rename_others(&self) -> Result<()> {
+        for (from, to) in &self.moves {
+            let path = self.folders.path().join(from);
+            match name_without_replacing(self.folders.fd(), from, &to.into()) {
+                Ok(()) => {}
+                // Somebody removed it meanwhile.
+                Err(Errno::NOENT) => continue,
+                Err(e) => return Err(Error::io("give its next number to archive", path, e)),
+            }
+            failpoint("renumbered");
+            self.folders.sync()?;
+        }
+        Ok(())
+    }
+
     /// Take the first free name.
     fn give_name(&mut self) -> Result<PathBuf> {
         let gone = || Error::failed("the archive has its name already");
@@ -161,7 +194,8 @@ impl Upload {
                     return Ok(self.path());
                 }
                 Err(Errno::EXIST) => match &mut self.target {
-                    Target::Numbered(name) => *name = name.next(),
+                    Target::Numbered(name) if !name.is_versioned() => *name = name.next(),
+                    Target::Numbered(_) => return Err(taken(&self.path()).with_exit(Exit::Failed)),
                     Target::Exact(_) => return Err(taken(&self.path())),
                 },
                 Err(e) => return Err(Error::io("give the archive its name,", self.path(), e)),
@@ -197,6 +231,12 @@ impl Drop for Upload {
             log::warn!("{}", Error::io("remove temporary file", self.folders.path().join(name), e));
         }
     }
+}
+
+/// The last part of an archive's name.
+fn file_name(name: &ArchiveName) -> String {
+    let path = name.to_string();
+    path.rsplit('/').next().unwrap_or_default().into()
 }
 
 /// What to say when a file that was asked for by name is there already.

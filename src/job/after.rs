@@ -9,8 +9,11 @@ use crate::retention::Keep;
 
 use super::{Hands, Made, state_folder};
 
-/// Delete what no rule keeps, if nothing forbids it.
+/// Let the link to the newest archive lead to this one, and delete what no rule keeps, if nothing forbids it.
 pub fn steps(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut Made) {
+    if let Err(error) = link(job, destination, lock, made) {
+        made.later.push(error.to_string());
+    }
     if job.keep != Keep::All {
         match prune(job, hands, destination, lock) {
             Ok(Ok(pruned)) => {
@@ -28,6 +31,13 @@ pub fn steps(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &m
     {
         log::warn!("{error}");
     }
+}
+
+fn link(job: &Job, destination: &Local, lock: &Lock, made: &Made) -> Result<()> {
+    let Some(link) = &job.latest_link else { return Ok(()) };
+    let below = made.path.as_ref().and_then(|path| path.strip_prefix(destination.root()).ok()?.to_str());
+    let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { return Ok(()) };
+    destination.link_latest(lock, link, &name, &job.pattern)
 }
 
 /// What was pruned, or why nothing may be.

@@ -4,6 +4,7 @@ mod after;
 mod guard;
 mod proof;
 pub mod recheck;
+mod versions;
 
 use std::fs::{File, Metadata};
 use std::io::Write;
@@ -148,6 +149,11 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
     let root = destination.root();
     let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
     let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
+    if job.pattern.is_versioned() {
+        let room = versions::room(job, &destination)?;
+        let name = job.pattern.name(run.instant.naive_local(), job.codec.ending(), room.free);
+        upload.make_room(&room.moves, name);
+    }
     let mut made = run.publish(upload, written)?;
     after::steps(job, hands, &destination, &lock, &mut made);
     Ok(made)
