@@ -89,8 +89,8 @@ fn own(
     };
     // A run names its archive after the instant in the index, which has the offset of its zone. Whoever renamed it, or
     // copied it to another name, had a reason.
-    let named = || pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
-    if !pattern.is_versioned() && named().to_string() != stored.name.to_string() {
+    let named = pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
+    if named.to_string() != stored.name.to_string() {
         return Err(format!("somebody renamed it: by its index it is of {said}"));
     }
     Ok(retention::Archive {

@@ -106,7 +106,7 @@ fn a_gap_is_filled_and_what_is_not_ours_keeps_its_number() {
 }
 
 /// The program under `strace`, which hurts it at a call.
-fn hurt(place: &Place, call: &str, fault: &str, when: u32) -> Ended {
+fn hurt(place: &Place, call: &str, fault: &str, when: &str) -> Ended {
     let command = place.tarkeep(&["backup"], "all");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
@@ -149,7 +149,7 @@ fn interrupted_at_any_step_the_order_holds_and_the_next_run_goes_on() {
             assert!(when < 60, "{call} is called without end");
             ended(place.tarkeep(&["prune"], "last=3").env(NAME.0, NAME.1).output().unwrap()).with(0);
             let before = archives(&place);
-            let hurt = hurt(&place, call, fault, when);
+            let hurt = hurt(&place, call, fault, &when.to_string());
             let said = format!("{call} {fault} {when}: {}", hurt.stderr);
             in_order(&place, &before, &said);
             let after = archives(&place);
@@ -174,10 +174,26 @@ fn without_a_rename_that_replaces_nothing_the_order_holds_as_well() {
     }
     let before = archives(&place);
     // As NFS and old kernels answer, each time.
-    let said = hurt(&place, "renameat2", "error=EINVAL", 1);
+    let said = hurt(&place, "renameat2", "error=EINVAL", "1+");
     assert!(said.code == Some(0), "{}", said.stderr);
     in_order(&place, &before, "linked");
     assert_eq!(numbers(&place), [1, 2, 3, 4]);
+}
+
+#[test]
+fn each_number_is_durable_before_the_next_is_given() {
+    let place = Place::new();
+    for _ in 0..3 {
+        backup(&place, "all", &[]).with(0);
+    }
+    let mut command = place.tarkeep(&["backup"], "all");
+    command.env(NAME.0, NAME.1);
+    let Some(calls) = place.calls(&command, "renameat2,fsync") else { return };
+    let renames: Vec<usize> =
+        calls.iter().enumerate().filter(|(_, call)| *call == "renameat2").map(|(at, _)| at).collect();
+    assert!(renames.len() >= 4, "three numbers and a name: {calls:?}");
+    let synced = renames[renames.len() - 4..].windows(2).all(|pair| pair[1] > pair[0] + 1);
+    assert!(synced, "{calls:?}");
 }
 
 fn leads_to(link: &Path) -> String {

@@ -115,6 +115,9 @@ fn strays_stay_whatever_they_are_called() {
     fs::create_dir(backup.join("2001-01-02")).unwrap();
     let cut = "2001-01-02/01-00-00.tar.gz";
     fs::write(backup.join(cut), &fs::read(backup.join(&nights[3])).unwrap()[..200]).unwrap();
+    let encrypted = "2001-01-03/01-00-00.tar.gz.age";
+    fs::create_dir(backup.join("2001-01-03")).unwrap();
+    fs::write(backup.join(encrypted), "age-encryption.org/v1\n").unwrap();
     let other_job = put(&backup, night(300), Says { job: Some("photos"), ..Says::default() });
     fs::copy(backup.join(&nights[3]), old("02-00-00.tar.gz")).unwrap();
     fs::write(old("notes.txt"), "mine").unwrap();
@@ -129,6 +132,7 @@ fn strays_stay_whatever_they_are_called() {
     assert_eq!(place.left(), wanted);
     for (name, why) in [
         (foreign, "it has no index"),
+        (encrypted, "it has no index"),
         (cut, "it is damaged: "),
         (other_job.as_str(), "it is of the job photos"),
         ("02-00-00.tar.gz", "somebody renamed it: by its index it is of "),
@@ -444,6 +448,17 @@ fn archives_that_cannot_be_read_are_never_deleted() {
         said.stderr
     );
     assert_eq!(place.left(), set([&nights[0], &nights[2]]));
+}
+
+#[test]
+fn what_was_deleted_is_durable_before_the_next_goes() {
+    let place = Place::new();
+    place.nights(4);
+    let command = place.tarkeep(&["prune"], "last=1");
+    let Some(calls) = place.calls(&command, "unlinkat,fsync") else { return };
+    // The archive, its folder synced, that folder, the destination synced: three times.
+    let night = ["unlinkat", "fsync", "unlinkat", "fsync"];
+    assert_eq!(calls[..12], night.repeat(3), "{calls:?}");
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

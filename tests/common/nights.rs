@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, TimeZone as _, Utc};
 use tarkeep::archive::codec::Codec;
@@ -62,6 +62,27 @@ impl Place {
         command.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_KEEP", keep);
         command.env("TARKEEP_SOURCE", self.0.path().join("data")).env("TARKEEP_DESTINATION", self.backup());
         command
+    }
+
+    /// The names of these system calls, in the order in which a command makes them. None, and said, where that cannot be
+    /// seen.
+    pub fn calls(&self, command: &Command, calls: &str) -> Option<Vec<String>> {
+        let trace = self.0.path().join("trace");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"]).arg(&trace);
+        strace.arg(command.get_program()).args(command.get_args());
+        strace.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        strace.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        match strace.output() {
+            Ok(output) if output.status.success() => {}
+            _ => {
+                super::skip("strace, and the right to trace");
+                return None;
+            }
+        }
+        let trace = fs::read_to_string(trace).unwrap();
+        let call = |line: &str| line.split_whitespace().nth(1)?.split('(').next().map(str::to_owned);
+        Some(trace.lines().filter_map(call).collect())
     }
 
     pub fn prune(&self, keep: &str) -> Ended {
