@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop", "threads"]),
+    ("encryption", &[]),
+    ("archive", &["encryption", "progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
+    ("config", &["agenda", "archive::codec", "archive::name", "encryption", "schedule", "source"]),
     (
         "job",
         &[

@@ -46,7 +46,8 @@ impl Input {
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
     pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
-        Self::new(Box::new(store.reader()), path, stop)
+        let reader = store.reader().map_err(|e| Error::io("read archive", path, e))?;
+        Self::new(reader, path, stop)
     }
 
     /// Anything that can be read once.

@@ -59,7 +59,7 @@ pub fn run(
         log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
     }
     // Ours is believed with its index, and no less without it.
-    let trusted = args.trust || unindexed.damage.is_some();
+    let trusted = args.trust || unindexed.ours;
     let streamed = Streamed { unindexed, trusted, stop };
     let mut goals = goals(args, config)?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
@@ -162,10 +162,10 @@ impl Goal {
 
 impl Streamed<'_> {
     fn input(&self) -> Result<Input> {
-        let Unindexed { store, path, damage } = self.unindexed;
+        let Unindexed { store, path, ours, .. } = self.unindexed;
         let length = store.length();
         let mut input = Input::of(store, path, self.stop)?;
-        if damage.is_some() {
+        if *ours {
             input = input.first_member();
         }
         if self.trusted {
