@@ -115,6 +115,10 @@ pub struct BackupArgs {
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<OsString>,
 
+    /// Encrypt to this public key, age1…, ssh-ed25519 … or ssh-rsa …; can be repeated
+    #[arg(long, value_name = "KEY")]
+    pub recipient: Vec<OsString>,
+
     /// Leave out what matches, by the rules of .gitignore; can be repeated
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<OsString>,
@@ -164,6 +168,10 @@ pub struct ListArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
 
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
     /// Only the archives of this job
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
@@ -195,6 +203,10 @@ pub struct CatArgs {
     /// Names of files in it
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<OsString>,
+
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 
     /// The job whose archives are meant
     #[arg(long, value_name = "JOB")]
@@ -233,6 +245,10 @@ pub struct DiffArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
 
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
     /// The job whose archives are meant
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
@@ -260,6 +276,10 @@ pub struct VerifyArgs {
     /// Every archive there is
     #[arg(long, conflicts_with = "archives")]
     pub all: bool,
+
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 
     /// Only the archives of this job
     #[arg(long, value_name = "JOB")]
@@ -305,6 +325,10 @@ pub struct RestoreArgs {
     /// Restore into this folder [default: back to the sources]
     #[arg(long, value_name = "FOLDER")]
     pub to: Option<PathBuf>,
+
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 
     /// The job whose archives and sources are meant
     #[arg(long, value_name = "JOB")]
@@ -441,15 +465,20 @@ impl Cli {
                     }
                 };
                 many(&set::SOURCE, "--source", &args.source);
+                many(&set::AGE_RECIPIENTS, "--recipient", &args.recipient);
                 many(&set::EXCLUDE, "--exclude", &args.exclude);
                 typed.jobs.clone_from(&args.jobs);
             }
-            Command::List(ListArgs { job, .. })
-            | Command::Cat(CatArgs { job, .. })
-            | Command::Diff(DiffArgs { job, .. }) => typed.jobs.extend(job.clone()),
-            Command::Verify(VerifyArgs { job, threads, .. })
-            | Command::Restore(RestoreArgs { job, threads, .. }) => {
+            Command::List(ListArgs { job, identity, .. })
+            | Command::Cat(CatArgs { job, identity, .. })
+            | Command::Diff(DiffArgs { job, identity, .. }) => {
+                typed.files.extend(identity.clone().map(|path| (&set::AGE_IDENTITY, "--identity", path)));
+                typed.jobs.extend(job.clone());
+            }
+            Command::Verify(VerifyArgs { job, threads, identity, .. })
+            | Command::Restore(RestoreArgs { job, threads, identity, .. }) => {
                 one(&set::THREADS, "--threads", threads);
+                typed.files.extend(identity.clone().map(|path| (&set::AGE_IDENTITY, "--identity", path)));
                 typed.jobs.extend(job.clone());
             }
             _ => {}

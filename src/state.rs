@@ -3,6 +3,8 @@
 //! It may be deleted at any time: then only the catch-up and the history are gone, never an archive. So a file that
 //! cannot be read is a warning, and counts as none.
 
+mod records;
+
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -17,6 +19,8 @@ use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::{printable, printable_path};
+
+pub use records::{Record, Records};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

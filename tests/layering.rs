@@ -66,6 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "destination",
+            "encryption",
             "extract",
             "health",
             "job",

@@ -135,7 +135,9 @@ impl Archive {
     /// If it cannot be read, or was encrypted and is damaged there.
     pub(super) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> Result<()> {
         self.store.read_exact_at(buffer, at).map_err(|e| match e.kind() {
-            std::io::ErrorKind::InvalidData => self.damaged(format_args!("what was encrypted at offset {at} is damaged")),
+            std::io::ErrorKind::InvalidData => {
+                self.damaged(format_args!("what was encrypted at offset {at} is damaged"))
+            }
             _ => Error::io("read archive", &self.path, e),
         })
     }

@@ -118,13 +118,13 @@ fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit>
         output.finish()?;
     } else {
         // Nobody who reads the summary is no reason to fail.
-        let _ = stderr().write_all(summary(made).as_bytes());
+        let _ = stderr().write_all(summary(job, made).as_bytes());
     }
     Ok(made.report.exit())
 }
 
 /// What came of a run, on less than a screen.
-fn summary(made: &Made) -> String {
+fn summary(job: &Job, made: &Made) -> String {
     let report = &made.report;
     let to = made.path.as_deref().map_or("standard output".into(), printable_path);
     let mut text = format!("{to}\n");
@@ -141,6 +141,9 @@ fn summary(made: &Made) -> String {
         ),
     );
     row("stored", job::stored(report));
+    if let Some(recipients) = &job.recipients {
+        row("encrypted", recipients.to_string());
+    }
     row("took", job::took(report, made.took));
     let mut missed = |what: &str, noted: &Noted| {
         if noted.count > 0 {

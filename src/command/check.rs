@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::JsonArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
+use crate::encryption::{Keys, Recipients};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
@@ -63,6 +64,9 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
     }
     let destination = format!("destination {}", printable_path(&job.destination));
     findings.push(finding(destination, look_at_destination(job)));
+    if let Some(recipients) = &job.recipients {
+        findings.push(finding("encryption".into(), look_at_encryption(recipients, &job.keys)));
+    }
     if let Some(state) = &job.state {
         findings.push(finding(format!("state {}", printable_path(state)), look_at_state(state)));
     }
@@ -108,6 +112,27 @@ fn look_at_destination(job: &Job) -> Result<String> {
     let free =
         destination.space()?.bytes.map_or(String::new(), |free| format!(", {} free", human_bytes(free)));
     Ok(format!("writable{mounted}{free}, {}", counted(archives.len() as u64, "archive", "archives")))
+}
+
+/// Whether what is encrypted can be decrypted with what is at hand; the private key may well be elsewhere.
+fn look_at_encryption(recipients: &Recipients, keys: &Keys) -> Result<String> {
+    if recipients.is_passphrase() {
+        return Ok(format!(
+            "{recipients}: takes 256 MiB of memory and about a second at the beginning of each run"
+        ));
+    }
+    if !keys.has_identity() {
+        return Ok(format!(
+            "{recipients}; no private key is here, and none is needed for backups: keep it where it survives this machine"
+        ));
+    }
+    if keys.fit(recipients) {
+        return Ok(format!("{recipients}; the private key that is configured opens it"));
+    }
+    Err(Error::failed(format!(
+        "{recipients}, and the private key that is configured opens none of it: new archives cannot be read with it; \
+         configure the one that belongs to a recipient, or none"
+    )))
 }
 
 /// The folder is made when it is first written to, so what is there of the way to it counts.

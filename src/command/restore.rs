@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::archive::reader::{Archive, Opened, from_file, from_store};
+use crate::archive::reader::{Archive, Opened, from_store};
+use crate::archive::store::Store;
 use crate::archive::verify::{Depth, Options, verify_opened};
 use crate::cli::RestoreArgs;
 use crate::command::backup::bar;
@@ -49,7 +50,8 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     if which.is_stdin() {
         file = kept(file, args, config, stop)?;
     }
-    let archive = match from_file(file, &which.path)? {
+    let store = Store::open(file, &which.path, &config.keys())?;
+    let archive = match from_store(store, &which.path)? {
         Opened::Indexed(archive) => archive,
         Opened::Unindexed(unindexed) => return streamed::run(args, config, &unindexed, stop, began),
     };

@@ -120,7 +120,7 @@ fn injected(name: &OsStr) -> bool {
 }
 
 /// A small file without its last line end.
-fn contents(path: &Path) -> Result<OsString> {
+pub(super) fn contents(path: &Path) -> Result<OsString> {
     let doing = "read file";
     let mut text = Vec::new();
     File::open(path)

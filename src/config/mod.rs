@@ -4,6 +4,7 @@
 //! its [`Origin`], for messages and for `info`. Everything is checked here, before anything is touched: what leaves this
 //! module is valid, though it may not fit the machine, which is `check`'s to say.
 
+mod encryption;
 mod environment;
 mod file;
 mod nearest;
@@ -21,6 +22,7 @@ use chrono_tz::Tz;
 pub use crate::agenda::OnStart;
 use crate::archive::codec::Codec;
 use crate::archive::name::Pattern;
+use crate::encryption::{Keys, Recipients};
 use crate::error::Result;
 use crate::schedule::Schedule;
 
@@ -30,7 +32,8 @@ pub use value::{Origin, Value, Written};
 /// The settings that a flag can set.
 pub mod settings {
     pub use super::setting::{
-        CODEC, DESTINATION, EXCLUDE, EXCLUDE_FROM, LOG, NAME, ONE_FILE_SYSTEM, SOURCE, THREADS,
+        AGE_IDENTITY, AGE_RECIPIENTS, CODEC, DESTINATION, EXCLUDE, EXCLUDE_FROM, LOG, NAME, ONE_FILE_SYSTEM,
+        SOURCE, THREADS,
     };
 }
 
@@ -87,6 +90,10 @@ pub struct Job {
     pub pattern: Pattern,
     /// What archives are compressed with.
     pub codec: Codec,
+    /// To whom archives are encrypted, if they are.
+    pub recipients: Option<Recipients>,
+    /// What opens encrypted archives.
+    pub keys: Keys,
     /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.
@@ -101,6 +108,13 @@ pub struct Job {
     pub threads: NonZeroUsize,
     /// Every setting of the job as it was written, and where it comes from.
     pub shown: Vec<Shown>,
+}
+
+impl Config {
+    /// What opens encrypted archives, of all jobs: whose an archive is stands in the archive.
+    pub fn keys(&self) -> Keys {
+        self.jobs.iter().fold(Keys::default(), |keys, job| keys.and(&job.keys))
+    }
 }
 
 /// A setting in force, for people.
@@ -150,6 +164,8 @@ pub struct Typed {
     pub jobs: Vec<String>,
     /// Settings by flags.
     pub values: Vec<(&'static Setting, Value)>,
+    /// Settings by flags that name a file with the value: the flag, and the path.
+    pub files: Vec<(&'static Setting, &'static str, PathBuf)>,
 }
 
 /// Read everything. The environment's files and the configuration file are read anew each time, so the daemon calls this

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::source;
 
+use super::encryption;
 use super::environment::Environment;
 use super::file::{self, FileJob, FromFile, Values};
 use super::nearest::suggestion;
@@ -148,7 +149,9 @@ fn no_two_in_one_place(jobs: &[Job], file_name: &str) -> Result<()> {
 }
 
 fn shown(setting: &'static Setting, value: &Value) -> Shown {
-    Shown { setting, value: value.shown(), origin: value.origin.clone() }
+    let hidden = setting.secret && value.origin != Origin::Default;
+    let shown = if hidden { "(set, and not shown)".into() } else { value.shown() };
+    Shown { setting, value: shown, origin: value.origin.clone() }
 }
 
 /// Where values come from, the first that has one winning.
@@ -172,6 +175,9 @@ impl Layers<'_> {
                 }
                 _ => Ok(value.clone()),
             };
+        }
+        if let Some((_, flag, path)) = self.typed.files.iter().find(|(typed, ..)| *typed == setting) {
+            return encryption::from_file(setting, flag, path);
         }
         if let Some(value) = self.environment.value(setting)? {
             return Ok(value);
@@ -217,6 +223,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
     if let Some(shown) = shown_settings.iter_mut().find(|shown| shown.setting == &setting::THREADS) {
         shown.value = threads.to_string();
     }
+    let (recipients, keys) = encryption::read(|setting| layers.some(setting))?;
     Ok(Job {
         name: name.to_owned(),
         sources: sources(&layers.value(&setting::SOURCE)?)?,
@@ -236,6 +243,8 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             .value(&setting::NAME)?
             .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?,
         codec: layers.value(&setting::CODEC)?.parse()?,
+        recipients,
+        keys,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,

@@ -112,7 +112,9 @@ impl Keys {
         let by_passphrase = decryptor.is_scrypt();
         let opening = Opening::with(self, by_passphrase);
         let opened = decryptor.decrypt(std::iter::once(&opening as _));
-        opened.map(|reader| Box::new(InOurWords(reader)) as _).map_err(|e| refused(&e, self, by_passphrase, path))
+        opened
+            .map(|reader| Box::new(InOurWords(reader)) as _)
+            .map_err(|e| refused(&e, self, by_passphrase, path))
     }
 }
 
@@ -203,7 +205,9 @@ pub(super) fn passphrase(text: &str) -> Result<SecretString, String> {
         return Err("the passphrase is empty".into());
     }
     if text.contains(char::is_control) {
-        return Err("the passphrase has a line end, or another control character, and could not be typed".into());
+        return Err(
+            "the passphrase has a line end, or another control character, and could not be typed".into()
+        );
     }
     Ok(SecretString::from(text))
 }
@@ -211,10 +215,15 @@ pub(super) fn passphrase(text: &str) -> Result<SecretString, String> {
 fn ssh(block: &str) -> Result<age::ssh::Identity, &'static str> {
     use age::ssh::{Identity, UnsupportedKey};
     match Identity::from_buffer(block.as_bytes(), None) {
-        Ok(Identity::Encrypted(_) | Identity::Unsupported(UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_))) => {
-            Err("an SSH key that is protected by a passphrase cannot be used here; ssh-keygen -p takes it off a copy")
+        Ok(
+            Identity::Encrypted(_)
+            | Identity::Unsupported(UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_)),
+        ) => Err(
+            "an SSH key that is protected by a passphrase cannot be used here; ssh-keygen -p takes it off a copy",
+        ),
+        Ok(Identity::Unsupported(_)) => {
+            Err("an SSH key of this kind cannot be used; ssh-ed25519 and ssh-rsa can")
         }
-        Ok(Identity::Unsupported(_)) => Err("an SSH key of this kind cannot be used; ssh-ed25519 and ssh-rsa can"),
         Ok(key @ Identity::Unencrypted(_)) => Ok(key),
         Err(_) if block.starts_with("-----BEGIN AGE ENCRYPTED FILE") => Err(ENCRYPTED),
         Err(_) if block.contains("PUBLIC KEY") => Err("this is a public key; a private one is wanted here"),

@@ -101,10 +101,12 @@ impl Opened {
         }
         let free = lock(idle).pop();
         let mut chunks = free.map_or_else(|| self.chunks(), Ok)?;
-        chunks.seek(SeekFrom::Start(at)).and_then(|_| chunks.read_exact(buffer)).map_err(|e| match e.kind() {
-            // Within the length, so the file was cut while it was read.
-            io::ErrorKind::UnexpectedEof => io::ErrorKind::InvalidData.into(),
-            _ => io_error(e),
+        chunks.seek(SeekFrom::Start(at)).and_then(|_| chunks.read_exact(buffer)).map_err(|e| {
+            match e.kind() {
+                // Within the length, so the file was cut while it was read.
+                io::ErrorKind::UnexpectedEof => io::ErrorKind::InvalidData.into(),
+                _ => io_error(e),
+            }
         })?;
         // One that failed is not used again: nobody knows where it stands.
         lock(idle).push(chunks);

@@ -138,18 +138,25 @@ fn key(text: &str) -> Result<Key, String> {
     }
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") {
         return text.parse().map(Key::Ssh).map_err(|e| match e {
-            SshError::RsaModulusTooSmall => "an RSA key of less than 2,048 bits is not safe; use another".into(),
+            SshError::RsaModulusTooSmall => {
+                "an RSA key of less than 2,048 bits is not safe; use another".into()
+            }
             SshError::RsaModulusTooLarge => "an RSA key this large is not supported; use another".into(),
             SshError::Unsupported(kind) => {
-                format!("SSH keys of the kind {} cannot be used; ssh-ed25519 and ssh-rsa can", printable(kind.as_bytes()))
+                format!(
+                    "SSH keys of the kind {} cannot be used; ssh-ed25519 and ssh-rsa can",
+                    printable(kind.as_bytes())
+                )
             }
             _ => "not an SSH public key: a letter may be wrong or missing".into(),
         });
     }
     if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY") || text.contains("PRIVATE KEY") {
-        return Err("this is a private key, and whoever has it can read the archives; write its public key, which \
+        return Err(
+            "this is a private key, and whoever has it can read the archives; write its public key, which \
                     age-keygen -y prints, and keep the private one elsewhere"
-            .into());
+                .into(),
+        );
     }
     Err("not a public key; write age1…, ssh-ed25519 … or ssh-rsa …".into())
 }

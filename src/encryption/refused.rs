@@ -11,13 +11,14 @@ use crate::printable::printable_path;
 
 /// What to say of an archive that was not opened with these keys.
 pub(super) fn refused(error: &DecryptError, keys: &Keys, by_passphrase: bool, path: &Path) -> Error {
-    let damaged = |what: &str| -> Error {
-        Error::damaged(format!("archive {}: {what}", printable_path(path)))
-    };
+    let damaged =
+        |what: &str| -> Error { Error::damaged(format!("archive {}: {what}", printable_path(path))) };
     match error {
-        DecryptError::Io(e) if e.raw_os_error().is_some() => {
-            Error::io("read archive", path, std::io::Error::from_raw_os_error(e.raw_os_error().unwrap_or_default()))
-        }
+        DecryptError::Io(e) if e.raw_os_error().is_some() => Error::io(
+            "read archive",
+            path,
+            std::io::Error::from_raw_os_error(e.raw_os_error().unwrap_or_default()),
+        ),
         DecryptError::ExcessiveWork { required, .. } => locked(
             path,
             &format!(
@@ -38,9 +39,7 @@ pub(super) fn refused(error: &DecryptError, keys: &Keys, by_passphrase: bool, pa
 
 fn why(keys: &Keys, by_passphrase: bool) -> &'static str {
     match (by_passphrase, keys.has_passphrase(), keys.has_identity()) {
-        (true, false, _) => {
-            "needs a passphrase: set TARKEEP_AGE_PASSPHRASE_FILE to a file that it stands in"
-        }
+        (true, false, _) => "needs a passphrase: set TARKEEP_AGE_PASSPHRASE_FILE to a file that it stands in",
         (true, true, _) => "the passphrase that is configured is not the one that it was made with",
         (false, _, false) => {
             "needs a private key: name the file with it, --identity FILE, or set TARKEEP_AGE_IDENTITY_FILE"
@@ -60,6 +59,9 @@ pub(super) fn io(error: std::io::Error) -> std::io::Error {
     // Of the crate's own: a chunk that does not have the sum that it should, or is not there.
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => error,
-        _ => std::io::Error::new(std::io::ErrorKind::InvalidData, "what is encrypted is damaged here, or was cut"),
+        _ => std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "what is encrypted is damaged here, or was cut",
+        ),
     }
 }

@@ -13,8 +13,9 @@ use chrono::{DateTime, SecondsFormat};
 use chrono_tz::Tz;
 
 use crate::archive::index::About;
+use crate::archive::name::{self, ArchiveName};
 use crate::archive::reader::{self, Opened};
-use crate::archive::{self, Written};
+use crate::archive::{self, Proof, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
 use crate::destination::{self, Local, Published, Upload};
@@ -23,6 +24,7 @@ use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
+use crate::state::{Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -111,12 +113,23 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
     let last = last_report(job, &destination);
     destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
     let mut upload =
-        destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
+        destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), ending(job), 1))?;
     let path = upload.path();
     let root = destination.root();
     let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
     let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
-    run.publish(upload, written)
+    let state = Folder::new(destination.state_dir());
+    run.publish(upload, written, |name, record| {
+        // Without it the archive is as good, and known by less.
+        let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
+        kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
+    })
+}
+
+/// What the names of the job's archives end with.
+pub fn ending(job: &Job) -> &'static str {
+    let plain = job.codec.ending();
+    if job.recipients.is_some() { name::encrypted(plain) } else { plain }
 }
 
 /// Archive the job's sources into one file, which must not exist yet, and touch nothing else.
@@ -128,7 +141,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
     let written = run.write(None, &itself, &mut upload, path)?;
-    run.publish(upload, written)
+    run.publish(upload, written, |_, _| {})
 }
 
 /// Archive the job's sources into a stream.
@@ -194,14 +207,30 @@ fn last_report(job: &Job, destination: &Local) -> Option<Report> {
     // A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
     const LOOKED_AT: usize = 10;
     let archives = destination.archives(&job.pattern).ok()?;
-    archives
-        .iter()
-        .take(LOOKED_AT)
-        .find_map(|stored| match reader::open(&stored.path).ok()? {
+    let records = Folder::new(destination.state_dir()).records(&job.name);
+    archives.iter().take(LOOKED_AT).find_map(|stored| {
+        if let Some(record) = records.find(&stored.name.to_string(), stored.bytes) {
+            return Some(counts(record));
+        }
+        match reader::open(&stored.path).ok()? {
             Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
             Opened::Unindexed(_) => None,
-        })
+        }
         .map(|about| about.report)
+    })
+}
+
+/// As much of a report as a record has.
+fn counts(record: &Record) -> Report {
+    Report {
+        entries: record.entries,
+        files: record.files,
+        folders: record.folders,
+        bytes: record.content,
+        raw: record.raw,
+        stored: record.bytes,
+        ..Report::default()
+    }
 }
 
 /// A run under way.
@@ -240,14 +269,28 @@ impl<'a> Run<'a> {
         };
         let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
         let failed = |error| Error::io("write archive", path, error);
-        archive::write(&mut found, options, about, out, (self.hands.stop, self.hands.progress), failed)
+        let hands = (self.hands.stop, self.hands.progress);
+        let Some(recipients) = &self.job.recipients else {
+            return archive::write(&mut found, options, about, out, hands, failed);
+        };
+        let mut sealed = recipients.seal(out).map_err(failed)?;
+        let mut written = archive::write(&mut found, options, about, &mut sealed, hands, failed)?;
+        let (stored, hash) = sealed.finish().map_err(failed)?;
+        // Nothing here can read it again, and nothing has to: its bytes are what was written, or they are not.
+        written.report.stored = stored;
+        written.proof = Proof::Hash(hash);
+        Ok(written)
     }
 
-    fn publish(&self, upload: Upload, written: Written) -> Result<Made> {
+    fn publish(&self, upload: Upload, written: Written, note: impl Fn(&ArchiveName, Record)) -> Result<Made> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
-        let published = upload
-            .publish(|file| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop))?;
+        let check = |file: &File| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop);
+        let published = upload.publish_noted(check, |name| {
+            if let (Some(_), Proof::Hash(hash)) = (&job.recipients, &written.proof) {
+                note(name, self.record(&written.report, *hash));
+            }
+        })?;
         Ok(self.made(written, Some(published)))
     }
 
@@ -256,6 +299,23 @@ impl<'a> Run<'a> {
             (Some(published.path), published.name.map(|name| name.short()))
         });
         Made { path, name, instant: self.instant, report: written.report, took: self.began.elapsed() }
+    }
+
+    fn record(&self, report: &Report, hash: blake3::Hash) -> Record {
+        Record {
+            name: String::new(),
+            bytes: report.stored,
+            blake3: hash.to_hex().to_string(),
+            instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
+            complete: report.complete(),
+            entries: report.entries,
+            files: report.files,
+            folders: report.folders,
+            content: report.bytes,
+            raw: report.raw,
+            skipped: report.skipped.count,
+            changed: report.changed.count,
+        }
     }
 
     fn now(&self) -> String {

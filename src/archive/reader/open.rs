@@ -123,7 +123,9 @@ pub(super) fn read_page(
     // The table's own bounds are checked with the footer, a page's with the table: both end within the index.
     let bytes = match index_bytes(store, footer, page.offset, page.stored) {
         Ok(bytes) => bytes,
-        Err(e) if store.is_encrypted() && e.kind() == io::ErrorKind::InvalidData => return Ok(Err(UNDECRYPTED)),
+        Err(e) if store.is_encrypted() && e.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Err(UNDECRYPTED));
+        }
         Err(e) => return Err(Error::io("read index of archive", path, e)),
     };
     if index::hash(&bytes) != page.hash {

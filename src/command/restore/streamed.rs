@@ -96,6 +96,7 @@ pub fn run(
     }
     let whose = match (&unindexed.damage, trusted) {
         (Some(_), _) => "whose index is damaged",
+        (None, _) if unindexed.ours => "which is armored: its index cannot be reached",
         (None, true) => "which has no index, and is trusted",
         (None, false) => "which has no index: anybody may have made it",
     };
