@@ -51,7 +51,7 @@ impl Keys {
                         break;
                     }
                 }
-                identities.push(Arc::new(ssh(&block).map_err(|why| wrong(why))?));
+                identities.push(Arc::new(ssh(&block).map_err(wrong)?));
                 continue;
             }
             let identity: age::x25519::Identity = line.parse().map_err(|_| wrong(not_a_key(line)))?;

@@ -4,7 +4,9 @@
 //! archive that is encrypted is one that cannot be read.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Write};
+#[cfg(feature = "age")]
+use std::io::Write;
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -77,12 +79,14 @@ fn locked(path: &Path, why: &str) -> Error {
 }
 
 /// Passes on what is written, counts it, and hashes it.
+#[cfg(feature = "age")]
 struct Hashing<'a> {
     out: &'a mut (dyn Write + Send),
     bytes: u64,
     hasher: blake3::Hasher,
 }
 
+#[cfg(feature = "age")]
 impl Write for Hashing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.out.write(bytes)?;
