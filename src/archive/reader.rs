@@ -15,10 +15,9 @@ use open::read_page;
 pub use open::{from_file, from_store, open};
 pub use segment::{Decoder, Fault, Segment};
 
-use super::index::{
-    self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord, TRAILER_LEN, name_order,
-};
+use super::index::{self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord, TRAILER_LEN};
 use super::store::Store;
+use crate::entry::{is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 
@@ -287,11 +286,6 @@ impl Archive {
     pub fn body<'a>(&'a self, entry: &EntryRecord) -> Body<'a> {
         Body::new(self, entry)
     }
-}
-
-/// Whether a name is this entry's or below it. Everything is below the empty name.
-pub fn is_below(name: &[u8], folder: &[u8]) -> bool {
-    folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// See [`Archive::entries`]. Ends after the first error.

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use self::line::Lines;
 use super::which::{Bytes, Which, archives, which};
-use crate::archive::index::{EntryRecord, name_order};
-use crate::archive::reader::{self, Archive, Opened, is_below};
+use crate::archive::index::EntryRecord;
+use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
@@ -18,7 +18,7 @@ use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
 use crate::encryption::{self, Keys};
-use crate::entry::Kind;
+use crate::entry::{Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable, printable_path};
@@ -34,7 +34,7 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
     let mut output = Output::new();
     let listed = match &args.archive {
         Some(word) => {
-            let paths = Paths::new(&args.paths)?;
+            let paths = Paths::new(&args.paths);
             let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
             which(word, config).and_then(|which| listing.archive(&which, &config.keys()))
@@ -224,6 +224,7 @@ impl Listing<'_> {
     }
 
     fn indexed(&mut self, archive: &Archive) -> Result<()> {
+        self.paths.settle(archive)?;
         if let Some(mut names) = self.paths.names() {
             names.sort_by(|a, b| name_order(a, b));
             names.dedup_by(|later, earlier| is_below(later, earlier));

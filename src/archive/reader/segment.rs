@@ -6,6 +6,7 @@ use std::io;
 use libdeflater::Decompressor;
 
 use crate::archive::index::{SegmentRecord, hash};
+use crate::archive::segment::room;
 use crate::archive::store::Store;
 use crate::error::cause_text;
 
@@ -125,12 +126,4 @@ impl Decoder {
         }
         Ok(raw)
     }
-}
-
-/// The beginning of a buffer that is never cleared: what is asked for is written over.
-fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
-    if buffer.len() < length {
-        *buffer = vec![0; length];
-    }
-    &mut buffer[..length]
 }

@@ -8,10 +8,9 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::segment::{Checker, Holds, Job};
 use super::{By, Depth, Options, Verified};
-use crate::archive::index::{
-    self, EntryRecord, FOOTER_LEN, HEADER_LEN, SegmentKind, TRAILER_LEN, name_order,
-};
+use crate::archive::index::{self, EntryRecord, FOOTER_LEN, HEADER_LEN, SegmentKind, TRAILER_LEN};
 use crate::archive::reader::{Archive, Entries, Segment};
+use crate::entry::name_order;
 use crate::error::{Error, Result};
 use crate::printable::printable;
 use crate::progress::Progress;
