@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
+    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "services", "source"]),
     (
         "job",
         &[
@@ -52,6 +52,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
+    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
     (
@@ -70,8 +72,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "job",
             "progress",
             "report",
+            "reset",
             "restore",
             "schedule",
+            "services",
             "source",
             "state",
             "stop",

@@ -17,6 +17,7 @@ use crate::archive::verify::{Depth, Options, verify_file};
 use crate::cli::RestoreArgs;
 use crate::command::backup::bar;
 use crate::command::output::Output;
+use crate::command::services;
 use crate::command::which::which;
 use crate::config::{Config, Job};
 use crate::destination::Space;
@@ -62,6 +63,7 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         }
         parts => parts?,
     };
+    services_down(args, config, &parts)?;
     for part in &parts {
         if !args.dry_run {
             said(recover(&part.target)?);
@@ -90,6 +92,13 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         Ok((extracted, selection.kept(&archive)))
     })?;
     done(args, &parts, &extracted, began, "run as root to have them")
+}
+
+/// Refuse while services are up that use what is restored. What goes to a place of its own is nobody's yet.
+fn services_down(args: &RestoreArgs, config: &Config, parts: &[Part]) -> Result<()> {
+    let targets: Vec<&Path> = parts.iter().map(|part| part.target.as_path()).collect();
+    let jobs = services::jobs_of(&targets, config);
+    jobs.into_iter().try_for_each(|job| services::require_down(job, args.force))
 }
 
 /// Whether the index can be followed to its end, where all of it is needed.
@@ -190,7 +199,8 @@ fn all(
     })
 }
 
-fn said(recovered: Vec<Recovered>) {
+/// Say what became of restores that had been interrupted.
+pub(super) fn said(recovered: Vec<Recovered>) {
     for what in recovered {
         match what {
             Recovered::Finished(folder) => {

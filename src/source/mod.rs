@@ -135,7 +135,7 @@ pub fn walk(sources: &[Source], options: &Options) -> Result<Walk> {
 }
 
 /// The order of names in an archive: bytewise, with `/` before every other byte.
-fn by_name(a: &[u8], b: &[u8]) -> Ordering {
+pub fn by_name(a: &[u8], b: &[u8]) -> Ordering {
     let rank = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
     a.iter().map(rank).cmp(b.iter().map(rank))
 }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{Part, all, confirmed, done, said, spare, target};
+use super::{Part, all, confirmed, done, said, services_down, spare, target};
 use crate::archive::reader::{Unindexed, is_below};
 use crate::archive::stream::{Input, Member, Stream};
 use crate::archive::verify::verify_entries;
@@ -88,6 +88,7 @@ pub fn run(
             ),
         }));
     }
+    services_down(args, config, &parts)?;
     for part in &parts {
         if !args.dry_run {
             said(recover(&part.target)?);
