@@ -20,7 +20,7 @@ pub fn require_down(job: &Job, force: bool) -> Result<()> {
         match found {
             Found::Down(why) => log::info!("{service} is down: {why}"),
             Found::Up if force => {
-                log::warn!("{service} is up, and --force goes on: it may undo or spoil this")
+                log::warn!("{service} is up, and --force goes on: it may undo or spoil this");
             }
             Found::Unknown(why) if force => {
                 log::warn!("{service}: whether it is up is not known, and --force goes on: {why}");

@@ -218,15 +218,12 @@ fn unescaped(text: &[u8]) -> PathBuf {
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|it| std::str::from_utf8(it).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = &after[3..];
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
@@ -237,15 +234,17 @@ fn unescaped(text: &[u8]) -> PathBuf {
 fn is_own(origin: &Path) -> bool {
     // How distributions name their subvolumes of btrfs: @ and @home.
     let text = origin.to_string_lossy();
-    let text = text.strip_prefix("/@home").map(|rest| format!("/home{rest}")).unwrap_or_else(|| {
-        text.strip_prefix("/@")
-            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-            .unwrap_or(&text)
-            .to_owned()
-    });
-    let text = if text.is_empty() { "/" } else { &text };
+    let below = |subvolume: &str| {
+        text.strip_prefix(subvolume).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let text = match (below("/@home"), below("/@")) {
+        (Some(home), _) => format!("/home{home}"),
+        (_, Some("")) => "/".to_owned(),
+        (_, Some(root)) => root.to_owned(),
+        _ => text.to_string(),
+    };
     let in_home = text.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'));
-    in_home || SYSTEM.contains(&text)
+    in_home || SYSTEM.contains(&text.as_str())
 }
 
 #[cfg(test)]

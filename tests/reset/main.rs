@@ -225,7 +225,7 @@ fn no_depth_and_no_name_is_too_much() {
     for name in [&b"\xff\xfe"[..], b"-rf", b"line\nbreak", b" ", b"\x1b[31m", b"*", &[b'n'; 255]] {
         fs::write(bench.data().join(OsStr::from_bytes(name)), "x").unwrap();
     }
-    let output = bench.reset(&["--yes"]);
+    let output = bench.reset(&["--yes", "--no-backup"]);
     ok(&output);
     assert_eq!(fs::read_dir(bench.data()).unwrap().count(), 0);
     assert!(!said(&output).contains('\x1b'), "{}", said(&output));
