@@ -68,6 +68,19 @@ fn nothing_is_restored_over_the_data_of_a_service_that_is_up() {
 }
 
 #[test]
+fn check_says_which_services_are_up() {
+    let bench = Bench::small();
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap();
+    let mut command = bench.tarkeep(&["check"]);
+    let output = command.env("TARKEEP_SERVICES_DOWN", format!("{address},127.0.0.1:1")).output().unwrap();
+    ok(&output);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains(&format!("ok       data: service {address}: up; while it is")), "{said}");
+    assert!(said.contains("ok       data: service 127.0.0.1:1: down: connection refused"), "{said}");
+}
+
+#[test]
 fn an_archive_without_an_index_is_no_way_around_it() {
     let bench = Bench::small();
     let stream = [("TARKEEP_CODEC", "none")];
