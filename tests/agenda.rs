@@ -459,6 +459,43 @@ fn a_new_configuration_keeps_what_was_seen() {
 }
 
 #[test]
+fn a_new_state_folder_is_told_since_when_the_job_is_known() {
+    let mut world = World::new("01:00", Tz::UTC, "2026-11-20T20:00:00Z");
+    world.start().until("2026-11-21T12:00:00Z");
+    let moved = Folder::new(world.disk.path().join("moved"));
+    let plan = Planned { state: moved.path().to_owned(), ..world.plans[0].clone() };
+    let now = world.now;
+    world.core.as_mut().unwrap().replace(vec![plan], now);
+    world.until("2026-11-21T12:01:00Z");
+    let state = moved.load(JOB);
+    assert_eq!(state.since, Some(utc("2026-11-21T12:00:00Z")));
+    assert_eq!(state.seen, Some(utc("2026-11-21T01:00:00Z")));
+    assert_eq!(state.next, Some(utc("2026-11-22T01:00:00Z")));
+    // The runs of the other place are none of this one.
+    assert_eq!((state.verified, state.last), (None, None));
+    world.until("2026-11-22T12:00:00Z");
+    assert_eq!(moved.load(JOB).verified, Some(utc("2026-11-22T01:00:00Z")));
+}
+
+/// Health counts from there: without it, no archive would ever be too old.
+#[test]
+fn a_state_that_could_not_be_written_or_was_deleted_is_told_since_when_as_soon_as_it_can_be() {
+    let mut world = World::new("01:00", Tz::UTC, "2026-11-20T20:00:00Z");
+    world.ends = Exit::Failed;
+    let late = world.disk.path().join("late");
+    let folder = Folder::new(late.join(".tarkeep"));
+    world.plans[0].state = folder.path().to_owned();
+    world.start().until("2026-11-20T21:00:00Z");
+    fs::create_dir(&late).unwrap();
+    world.until("2026-11-21T12:00:00Z");
+    assert_eq!(folder.load(JOB).since, Some(utc("2026-11-20T20:00:00Z")));
+    fs::remove_file(folder.path().join("data.json")).unwrap();
+    world.until("2026-11-22T12:00:00Z");
+    assert_eq!(folder.load(JOB).since, Some(utc("2026-11-20T20:00:00Z")));
+    assert_eq!(folder.load(JOB).last.unwrap().exit, 1);
+}
+
+#[test]
 fn the_state_is_small_plain_json() {
     let mut world = World::new("01:00", Tz::UTC, "2026-11-20T20:00:00Z");
     world.start().until("2026-11-21T12:00:00Z");

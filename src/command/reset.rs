@@ -12,7 +12,7 @@ use crate::cli::ResetArgs;
 use crate::clock::Clock;
 use crate::command::backup::{self, bar};
 use crate::command::output::Output;
-use crate::command::restore::said;
+use crate::command::restore::recovered;
 use crate::command::services;
 use crate::config::{Config, Job};
 use crate::destination::{Local, Lock};
@@ -180,7 +180,7 @@ fn retyped(args: &ResetArgs) -> String {
 fn restores(sources: &[(Source, (u64, u64))]) -> Result<()> {
     use std::os::unix::ffi::OsStrExt as _;
     for (source, _) in sources.iter().filter(|(source, _)| source.path.is_dir()) {
-        said(recover(&source.path)?);
+        recovered(recover(&source.path)?);
         let failed = |e| Error::io("list source", &source.path, e);
         for entry in source.path.read_dir().map_err(failed)? {
             let entry = entry.map_err(failed)?;

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::Seen;
-use super::there::{is_below, part_of};
-use crate::entry::{Entry, Found, Kind, Miss};
+use super::there::part_of;
+use crate::entry::{Entry, Found, Kind, Miss, is_below};
 use crate::error::{Error, Result, cause_text};
 use crate::extract::{Root, split};
 use crate::printable::printable;

@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use super::Bounds;
-use crate::entry::{Entry, Found, Kind};
+use crate::entry::{Entry, Found, Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
-use crate::source::{self, Source, Walk, by_name};
+use crate::source::{self, Source, Walk};
 use crate::stop::Stop;
 
 /// How many names are kept.
@@ -185,7 +185,7 @@ impl Going {
 
     /// Whether what has this name goes; names are asked for in their order.
     fn has(&mut self, name: &[u8]) -> bool {
-        while self.at.as_ref().is_some_and(|at| by_name(at, name) == Ordering::Less) {
+        while self.at.as_ref().is_some_and(|at| name_order(at, name) == Ordering::Less) {
             self.step();
         }
         self.goes && self.at.as_deref() == Some(name)
@@ -197,11 +197,6 @@ fn name_of(found: &Found) -> (&[u8], Option<&Entry>) {
         Found::Entry(entry) => (&entry.name, Some(entry)),
         Found::Missed(missed) => (&missed.name, None),
     }
-}
-
-/// Whether a name is that of something in this folder.
-pub(super) fn is_below(name: &[u8], folder: &[u8]) -> bool {
-    name.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
 /// Which source the entry of this name is of, and its name there.
