@@ -13,7 +13,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "encryption", "schedule", "source"]),
+    (
+        "config",
+        &["agenda", "archive::codec", "archive::name", "encryption", "schedule", "services", "source"],
+    ),
     (
         "job",
         &[
@@ -53,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
+    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
     (
@@ -72,8 +77,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "job",
             "progress",
             "report",
+            "reset",
             "restore",
             "schedule",
+            "services",
             "source",
             "state",
             "stop",

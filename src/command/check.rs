@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
 use crate::printable::{counted, human_bytes, printable_path};
+use crate::services::{Found, look};
 use crate::source;
 
 /// One thing that was looked at.
@@ -69,6 +70,15 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
     }
     if let Some(state) = &job.state {
         findings.push(finding(format!("state {}", printable_path(state)), look_at_state(state)));
+    }
+    for (service, found) in job.services_down.iter().zip(look(&job.services_down)) {
+        // Up is how it should be now. A name that nobody knows is a mistake, or a service that is stopped.
+        let says = match found {
+            Found::Up => Ok("up; while it is, restore and reset refuse".into()),
+            Found::Down(why) => Ok(format!("down: {why}")),
+            Found::Unknown(why) => Err(Error::failed(why)),
+        };
+        findings.push(finding(format!("service {service}"), says));
     }
     findings.push(finding(format!("schedule {}", job.schedule), Ok(next(job, now))));
     findings

@@ -25,6 +25,7 @@ use crate::archive::name::Pattern;
 use crate::encryption::{Keys, Recipients};
 use crate::error::Result;
 use crate::schedule::Schedule;
+use crate::services::Service;
 
 pub use environment::Environment;
 pub use setting::{CONFIG_DEFAULT, SETTINGS, Setting};
@@ -51,6 +52,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The configuration file, if there was one.
     pub file: Option<PathBuf>,
+    /// The user's home folder, as the environment has it.
+    pub home: Option<PathBuf>,
     /// What the log settings are and where they come from.
     pub shown: Vec<Shown>,
 }
@@ -102,6 +105,10 @@ pub struct Job {
     pub on_skipped: OnMiss,
     /// What becomes of a run in which files changed while they were read.
     pub on_changed: OnMiss,
+    /// Services that use the sources, and must be down before these are restored or emptied.
+    pub services_down: Vec<Service>,
+    /// Whether the sources may be emptied without anybody being asked.
+    pub allow_reset: bool,
     /// How much other work comes first: 0 (none) to 19.
     pub nice: u8,
     /// How many threads compress, 1 to 256.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::name::Pattern;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
+use crate::services::Service;
 use crate::source;
 
 use super::encryption;
@@ -56,6 +57,7 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
         log_format: log_format
             .read(|text| parse::word(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))?,
         file: path,
+        home: environment.home(),
         shown: vec![shown_log, shown(&setting::LOG_FORMAT, &log_format)],
     })
 }
@@ -249,6 +251,8 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,
         on_changed: on_miss(&setting::ON_CHANGED)?,
+        services_down: services(&layers.value(&setting::SERVICES_DOWN)?)?,
+        allow_reset: truth(&setting::ALLOW_RESET)?,
         nice: layers.value(&setting::NICE)?.read(parse::nice)?,
         threads,
         shown: shown_settings,
@@ -323,6 +327,10 @@ fn file_names(value: &Value) -> Result<Vec<String>> {
         }
         None => Ok(names),
     }
+}
+
+fn services(value: &Value) -> Result<Vec<Service>> {
+    value.texts()?.iter().map(|text| text.parse().map_err(|error: String| value.wrong(error))).collect()
 }
 
 fn require_mount(value: &Value) -> Result<RequireMount> {

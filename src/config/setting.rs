@@ -71,6 +71,10 @@ pub const MODE: Setting = setting("TARKEEP_MODE", "mode", "0640");
 pub const OWNER: Setting = setting("TARKEEP_OWNER", "owner", "");
 /// Where the state is kept.
 pub const STATE: Setting = setting("TARKEEP_STATE", "state", "");
+/// Services that must be down before the sources are restored or emptied.
+pub const SERVICES_DOWN: Setting = setting("TARKEEP_SERVICES_DOWN", "services-down", "");
+/// Whether the sources may be emptied without anybody being asked.
+pub const ALLOW_RESET: Setting = setting("TARKEEP_ALLOW_RESET", "allow-reset", "false");
 /// How much other work comes first.
 pub const NICE: Setting = setting("TARKEEP_NICE", "nice", "10");
 /// How many threads compress.
@@ -83,7 +87,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 27] = [
+pub const SETTINGS: [&Setting; 29] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -107,6 +111,8 @@ pub const SETTINGS: [&Setting; 27] = [
     &MODE,
     &OWNER,
     &STATE,
+    &SERVICES_DOWN,
+    &ALLOW_RESET,
     &NICE,
     &THREADS,
     &LOG,

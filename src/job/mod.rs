@@ -18,7 +18,8 @@ use crate::archive::reader::{self, Opened};
 use crate::archive::{self, Proof, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
-use crate::destination::{self, Local, Published, Upload};
+use crate::destination::{self, Local, Lock, Published, Upload};
+use crate::entry::{Entry, Found};
 use crate::error::{Error, Result};
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
@@ -107,23 +108,20 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
     let run = Run::begin(job, hands);
     let destination = open(job)?;
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
-    for litter in destination.sweep(&lock, &job.pattern)? {
-        log::info!("removed what a dead run left behind: {}", printable_path(&litter));
-    }
-    let last = last_report(job, &destination);
-    destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
-    let mut upload =
-        destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), ending(job), 1))?;
-    let path = upload.path();
-    let root = destination.root();
-    let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-    let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
-    let state = Folder::new(destination.state_dir());
-    run.publish(upload, written, |name, record| {
-        // Without it the archive is as good, and known by less.
-        let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
-        kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
-    })
+    run.into(&destination, &lock, &mut |_| {})
+}
+
+/// [`run`] for somebody who has the lock of the destination already. `seen` is shown each entry when it was opened.
+///
+/// # Errors
+/// If nothing was published.
+pub fn run_locked(
+    job: &Job,
+    hands: Hands,
+    (destination, lock): (&Local, &Lock),
+    seen: &mut dyn FnMut(&Entry),
+) -> Result<Made> {
+    Run::begin(job, hands).into(destination, lock, seen)
 }
 
 /// What the names of the job's archives end with.
@@ -140,7 +138,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
-    let written = run.write(None, &itself, &mut upload, path)?;
+    let written = run.write(None, &itself, &mut upload, path, &mut |_| {})?;
     run.publish(upload, written, |_, _| {})
 }
 
@@ -152,7 +150,7 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
-    let written = run.write(None, &itself, out, path)?;
+    let written = run.write(None, &itself, out, path, &mut |_| {})?;
     Ok(run.made(written, None))
 }
 
@@ -233,6 +231,24 @@ fn counts(record: &Record) -> Report {
     }
 }
 
+/// What is found, shown to somebody on its way.
+struct Shown<'a> {
+    walk: Walk,
+    seen: &'a mut dyn FnMut(&Entry),
+}
+
+impl Iterator for Shown<'_> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        let found = self.walk.next();
+        if let Some(Found::Entry(entry)) = &found {
+            (self.seen)(entry);
+        }
+        found
+    }
+}
+
 /// A run under way.
 struct Run<'a> {
     job: &'a Job,
@@ -247,22 +263,44 @@ impl<'a> Run<'a> {
         Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
     }
 
+    fn into(self, destination: &Local, lock: &Lock, seen: &mut dyn FnMut(&Entry)) -> Result<Made> {
+        let Self { job, .. } = self;
+        for litter in destination.sweep(lock, &job.pattern)? {
+            log::info!("removed what a dead run left behind: {}", printable_path(&litter));
+        }
+        let last = last_report(job, destination);
+        destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
+        let mut upload =
+            destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
+        let path = upload.path();
+        let root = destination.root();
+        let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+        let written = self.write(last.as_ref(), &root, &mut upload, &path, seen)?;
+        let state = Folder::new(destination.state_dir());
+        self.publish(upload, written, |name, record| {
+            // Without it the archive is as good, and known by less.
+            let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
+            kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
+        })
+    }
+
     fn write(
         &self,
         last: Option<&Report>,
         written: &Metadata,
         out: &mut (dyn Write + Send),
         path: &Path,
+        seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = sources(self.job)?;
         let options = options(self.job, Some(written));
         self.hands.progress.expect(last.map_or(0, |last| last.bytes));
         let began = self.now();
-        let mut found = source::walk(&sources, &options)?;
-        let about = |found: &Walk, report: &mut Report| {
+        let mut found = Shown { walk: source::walk(&sources, &options)?, seen };
+        let about = |found: &Shown, report: &mut Report| {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
-            report.warnings.extend(found.databases().iter().map(running));
+            report.warnings.extend(found.walk.databases().iter().map(running));
             report.warnings.extend(last.and_then(|last| guard::shrunk(report, last)));
             self.refuse(report)?;
             Ok(self.about(report, began))
