@@ -5,7 +5,6 @@ mod segment;
 mod streamed;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -168,13 +167,8 @@ pub fn verify_file(
 ///
 /// # Errors
 /// As for [`verify`].
-pub fn verify_stream(
-    reader: Box<dyn Read>,
-    path: &Path,
-    stop: &Stop,
-    progress: &Progress,
-) -> Result<Verified> {
-    streamed::read(Input::new(reader, path, stop)?, None, (stop, progress), &mut |_| Ok(()))
+pub fn verify_stream(file: File, path: &Path, stop: &Stop, progress: &Progress) -> Result<Verified> {
+    streamed::read(Input::pipe(file, path, stop)?, None, (stop, progress), &mut |_| Ok(()))
 }
 
 /// Verify a tar stream by reading it through, and show each of its entries as it comes by.

@@ -39,7 +39,7 @@ pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
             Opened::Unindexed(unindexed) => cat.unindexed(&unindexed, names),
         }
     } else {
-        Input::new(Box::new(file), &which.path, stop).and_then(|input| cat.piped(input, names))
+        Input::pipe(file, &which.path, stop).and_then(|input| cat.piped(input, names))
     };
     // What was read before an error is given out before the error is told.
     cat.output.finish()?;

@@ -78,7 +78,7 @@ impl Read {
                 }
             }
         } else {
-            Input::new(Box::new(file), &which.path, stop)?
+            Input::pipe(file, &which.path, stop)?
         };
         Whole::read(input, &which.path, stop).map(Read::Streamed)
     }

@@ -186,7 +186,7 @@ impl Listing<'_> {
         let file = which.open()?;
         let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
         if !metadata.is_file() {
-            return self.stream(Input::new(Box::new(file), &which.path, self.stop)?, &which.path);
+            return self.stream(Input::pipe(file, &which.path, self.stop)?, &which.path);
         }
         match reader::from_file(file, &which.path)? {
             Opened::Indexed(archive) => self.indexed(&archive),

@@ -81,7 +81,7 @@ fn verify(which: &Which, threads: usize, stop: &Stop) -> Result<Verified> {
     if metadata.is_file() {
         verify_file(file, &which.path, Options { depth: Depth::Full, threads }, stop, &progress)
     } else {
-        verify_stream(Box::new(file), &which.path, stop, &progress)
+        verify_stream(file, &which.path, stop, &progress)
     }
 }
 

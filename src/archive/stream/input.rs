@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Cursor, Read, Seek as _};
 use std::path::Path;
 
 use super::gzip::{Format, Gunzip, Trailing};
+use super::pipe::Pipe;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
@@ -50,14 +51,18 @@ impl Input {
         Self::new(Box::new(file), path, stop)
     }
 
-    /// Anything that can be read once.
+    /// What can be read only once, and may keep its reader waiting: a pipe.
     ///
     /// # Errors
     /// As for [`Input::file`].
-    pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
+    pub fn pipe(file: File, path: &Path, stop: &Stop) -> Result<Self> {
+        Self::new(Box::new(Pipe::new(file, stop)), path, stop)
+    }
+
+    fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);
-        read.map_err(|e| Error::io("read archive", path, e))?;
+        read.map_err(|e| stop.check().err().unwrap_or_else(|| Error::io("read archive", path, e)))?;
         let format = Format::of(&start);
         let whole = Cursor::new(start).chain(reader);
         let bytes = match format {
