@@ -30,7 +30,7 @@ const LINKS_MAX: usize = 40;
 pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let names: Vec<_> = args.paths.iter().map(|path| clean(path.as_bytes())).collect();
     let which = which(&args.archive, config)?;
-    let bytes = which.bytes(&config.keys())?;
+    let bytes = which.bytes(&config.keys(), stop)?;
     let mut cat = Cat { path: &which.path, output: Output::new(), stop };
     let shown = match bytes {
         Bytes::Store(store) => match reader::from_store(store, &which.path)? {

@@ -206,7 +206,7 @@ struct Listing<'a> {
 
 impl Listing<'_> {
     fn archive(&mut self, which: &Which, keys: &Keys) -> Result<()> {
-        let store = match which.bytes(keys)? {
+        let store = match which.bytes(keys, self.stop)? {
             Bytes::Store(store) => store,
             Bytes::Pipe(reader) => {
                 return self.stream(Input::new(reader, &which.path, self.stop)?, &which.path);

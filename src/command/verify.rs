@@ -80,7 +80,7 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
 
 fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
     let progress = Progress::default();
-    match which.bytes(&config.keys()) {
+    match which.bytes(&config.keys(), stop) {
         Ok(Bytes::Store(store)) => {
             let opened = from_store(store, &which.path)?;
             let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };

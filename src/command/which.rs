@@ -7,12 +7,14 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use crate::archive::store::Store;
+use crate::archive::stream::Pipe;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
 use crate::encryption::{self, Keys};
 use crate::error::{Error, Result};
 use crate::job;
 use crate::printable::{printable, printable_path};
+use crate::stop::Stop;
 
 /// The archives of a job, newest first.
 ///
@@ -45,14 +47,16 @@ impl Which {
     ///
     /// # Errors
     /// If it cannot be opened, or no key opens it.
-    pub fn bytes(&self, keys: &Keys) -> Result<Bytes> {
+    pub fn bytes(&self, keys: &Keys, stop: &Stop) -> Result<Bytes> {
         let file = self.open()?;
         let metadata = file.metadata().map_err(|e| Error::io("open archive", &self.path, e))?;
         if metadata.is_file() {
             Store::open(file, &self.path, keys).map(Bytes::Store)
         } else {
             // A folder fails here, with the system's words when it is read.
-            encryption::decrypted(Box::new(file), &self.path, keys).map(Bytes::Pipe)
+            let pipe = Box::new(Pipe::new(file, stop));
+            let bytes = encryption::decrypted(pipe, &self.path, keys).map(Bytes::Pipe);
+            bytes.map_err(|e| stop.check().err().unwrap_or(e))
         }
     }
 
