@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::zone::Tz;
 use chrono::{DateTime, SecondsFormat};
-use chrono_tz::Tz;
 
 use crate::archive::index::About;
 use crate::archive::reader::{self, Opened};
