@@ -109,12 +109,15 @@ pub fn run(job: &Job, hands: Hands) -> Result<Made> {
         log::info!("removed what a dead run left behind: {}", printable_path(&litter));
     }
     let last = last_report(job, &destination);
-    destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
+    let root = destination.root();
+    let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+    match &last {
+        Some(last) => destination.require_space(last.stored)?,
+        None => run.look_before_the_first(&destination, &root)?,
+    }
     let mut upload =
         destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
     let path = upload.path();
-    let root = destination.root();
-    let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
     let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
     run.publish(upload, written)
 }
@@ -218,6 +221,18 @@ impl<'a> Run<'a> {
         Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
     }
 
+    /// Without an archive to go by, the source is looked through from outside: for the space, and for the progress.
+    fn look_before_the_first(&self, destination: &Local, root: &Metadata) -> Result<()> {
+        let Run { job, hands, .. } = self;
+        let amount = source::count(&sources(job)?, &options(job, Some(root)), hands.stop)?;
+        destination.require_space(guard::least(amount, job.codec))?;
+        if let Some(warning) = guard::tight(amount, destination.space()?.bytes, destination.root()) {
+            log::warn!("{warning}");
+        }
+        hands.progress.expect(amount.bytes);
+        Ok(())
+    }
+
     fn write(
         &self,
         last: Option<&Report>,
@@ -227,7 +242,9 @@ impl<'a> Run<'a> {
     ) -> Result<Written> {
         let sources = sources(self.job)?;
         let options = options(self.job, Some(written));
-        self.hands.progress.expect(last.map_or(0, |last| last.bytes));
+        if let Some(last) = last {
+            self.hands.progress.expect(last.bytes);
+        }
         let began = self.now();
         let mut found = source::walk(&sources, &options)?;
         let about = |found: &Walk, report: &mut Report| {
