@@ -3,17 +3,21 @@
 //! This is how an archive without a usable index is read, and what the index is compared with. Only names, kinds and
 //! sizes are understood here; a body is passed over or read as it is stored.
 
+mod extended;
 mod gzip;
 mod header;
 mod input;
+mod member;
 
 use std::fmt;
 use std::io::{self, Read};
 
+use extended::Extended;
+pub use extended::MAP_MAX;
 pub use gzip::{Format, Gunzip, Trailing};
-pub use header::{Attributes, MAP_MAX, Member};
-use header::{Block, Extended, Type};
+use header::{Block, Type};
 pub use input::Input;
+pub use member::{Attributes, Member};
 
 use crate::error::cause_text;
 

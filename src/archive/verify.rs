@@ -149,7 +149,21 @@ pub fn verify_file(
     stop: &Stop,
     progress: &Progress,
 ) -> Result<Verified> {
-    let unindexed = match reader::from_file(file, path)? {
+    verify_opened(reader::from_file(file, path)?, path, options, stop, progress)
+}
+
+/// [`verify`] for an archive that is open already; the path is for messages.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_opened(
+    opened: Opened,
+    path: &Path,
+    options: Options,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Verified> {
+    let unindexed = match opened {
         Opened::Indexed(archive) => {
             match indexed::verify(&archive, options, stop, progress) {
                 Err(e) if e.exit() == Exit::Damaged => {

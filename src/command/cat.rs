@@ -135,10 +135,7 @@ impl Cat<'_> {
             log::warn!("archive {}: {damage}; it is read through", printable_path(self.path));
         }
         let (path, stop) = (self.path, self.stop);
-        let again = || {
-            let copy = unindexed.file.try_clone().map_err(|e| Error::io("open archive", path, e))?;
-            Input::file(copy, path, stop).map(Stream::new)
-        };
+        let again = || Input::of(&unindexed.store, path, stop).map(Stream::new);
         let mut links = names.clone();
         let mut places = vec![0; names.len()];
         for _ in 0..LINKS_MAX {

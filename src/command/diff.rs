@@ -13,13 +13,13 @@ use serde::Serialize;
 
 use super::list::line::{json_time, kind_word, push_name, push_time, text};
 use super::which::which;
-use crate::archive::reader::{self, Archive, Opened, is_below};
+use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::Input;
 use crate::cli::DiffArgs;
 use crate::command::output::Output;
 use crate::compare::{Change, Difference, Side, What, Whole, compare};
 use crate::config::Config;
-use crate::entry::{Kind, Timestamp};
+use crate::entry::{Kind, Timestamp, is_below};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
@@ -74,7 +74,7 @@ impl Read {
                     if let Some(damage) = &unindexed.damage {
                         log::warn!("archive {}: {damage}; it is read through", printable_path(&which.path));
                     }
-                    Input::file(unindexed.file, &which.path, stop)?
+                    Input::of(&unindexed.store, &which.path, stop)?
                 }
             }
         } else {
@@ -100,7 +100,7 @@ fn with_archive(args: &DiffArgs, config: &Config, stop: &Stop, show: &mut Show) 
     if args.paths.is_empty() {
         return compare(first.side(), second.side(), stop, &mut |difference| show.one(&difference));
     }
-    let (mut one, mut two) = (Paths::new(&args.paths)?, Paths::new(&args.paths)?);
+    let (mut one, mut two) = (Paths::new(&args.paths), Paths::new(&args.paths));
     let troubles = compare(
         first.side().only(|name, folder| one.fit(name, folder)),
         second.side().only(|name, folder| two.fit(name, folder)),

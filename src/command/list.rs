@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use self::line::Lines;
 use super::which::{Which, archives, which};
-use crate::archive::index::{EntryRecord, name_order};
-use crate::archive::reader::{self, Archive, Opened, is_below};
+use crate::archive::index::EntryRecord;
+use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
-use crate::entry::Kind;
+use crate::entry::{Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable, printable_path};
@@ -31,7 +31,7 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
     let mut output = Output::new();
     let listed = match &args.archive {
         Some(word) => {
-            let paths = Paths::new(&args.paths)?;
+            let paths = Paths::new(&args.paths);
             let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
             which(word, config).and_then(|which| listing.archive(&which))
@@ -194,12 +194,13 @@ impl Listing<'_> {
                 if let Some(damage) = &unindexed.damage {
                     log::warn!("archive {}: {damage}; it is read through", printable_path(&unindexed.path));
                 }
-                self.stream(Input::file(unindexed.file, &unindexed.path, self.stop)?, &unindexed.path)
+                self.stream(Input::of(&unindexed.store, &unindexed.path, self.stop)?, &unindexed.path)
             }
         }
     }
 
     fn indexed(&mut self, archive: &Archive) -> Result<()> {
+        self.paths.settle(archive)?;
         if let Some(mut names) = self.paths.names() {
             names.sort_by(|a, b| name_order(a, b));
             names.dedup_by(|later, earlier| is_below(later, earlier));

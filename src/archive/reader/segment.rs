@@ -1,13 +1,13 @@
 //! One segment, read and checked.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use libdeflater::Decompressor;
 
 use crate::archive::index::{SegmentRecord, hash};
+use crate::archive::segment::room;
+use crate::archive::store::Store;
 use crate::error::cause_text;
 
 /// Bytes that a segment decompresses to at most; a reader refuses more before it allocates.
@@ -84,12 +84,12 @@ impl Decoder {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn stored(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
+    pub fn stored(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
         let length = segment.record.stored as usize;
         let stored = room(&mut self.stored, length + FINAL.len());
         stored[length..].copy_from_slice(&FINAL);
         let stored = &mut stored[..length];
-        file.read_exact_at(stored, segment.offset).map_err(Fault::Read)?;
+        store.read_exact_at(stored, segment.offset).map_err(Fault::Read)?;
         if hash(stored) != segment.record.stored_hash {
             return Err(Fault::StoredHash);
         }
@@ -100,8 +100,8 @@ impl Decoder {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
-        if !self.stored(file, segment)?.ends_with(&[0, 0, 0xff, 0xff]) {
+    pub fn read(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
+        if !self.stored(store, segment)?.ends_with(&[0, 0, 0xff, 0xff]) {
             return Err(Fault::End);
         }
         let stored = &self.stored[..segment.record.stored as usize + FINAL.len()];
@@ -120,12 +120,4 @@ impl Decoder {
         }
         Ok(raw)
     }
-}
-
-/// The beginning of a buffer that is never cleared: what is asked for is written over.
-fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
-    if buffer.len() < length {
-        *buffer = vec![0; length];
-    }
-    &mut buffer[..length]
 }

@@ -1,11 +1,11 @@
 //! A file or a pipe as the source of a tar stream.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek as _};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::gzip::{Format, Gunzip, Trailing};
+use crate::archive::store::Store;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
@@ -41,19 +41,18 @@ enum Bytes {
 }
 
 impl Input {
-    /// A file from its beginning; the path is for messages.
+    /// An archive from its beginning; the path is for messages.
     ///
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
-    pub fn file(mut file: File, path: &Path, stop: &Stop) -> Result<Self> {
-        file.rewind().map_err(|e| Error::io("read archive", path, e))?;
-        Self::new(Box::new(file), path, stop)
+    pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
+        Self::new(Box::new(store.reader()), path, stop)
     }
 
     /// Anything that can be read once.
     ///
     /// # Errors
-    /// As for [`Input::file`].
+    /// As for [`Input::of`].
     pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);

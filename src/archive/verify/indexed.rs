@@ -1,7 +1,6 @@
 //! An archive with an index: its constant bytes, its index, and every segment, on all cores.
 
 use std::iter::Peekable;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -9,10 +8,9 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::segment::{Checker, Holds, Job};
 use super::{By, Depth, Options, Verified};
-use crate::archive::index::{
-    self, EntryRecord, FOOTER_LEN, HEADER_LEN, SegmentKind, TRAILER_LEN, name_order,
-};
+use crate::archive::index::{self, EntryRecord, FOOTER_LEN, HEADER_LEN, SegmentKind, TRAILER_LEN};
 use crate::archive::reader::{Archive, Entries, Segment};
+use crate::entry::name_order;
 use crate::error::{Error, Result};
 use crate::printable::printable;
 use crate::progress::Progress;
@@ -42,7 +40,7 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
         for _ in 0..options.threads.max(1) {
             let (work, problems) = (work.clone(), &problems);
             spawn(scope, move || {
-                let mut checker = Checker::new(archive.file(), options.depth);
+                let mut checker = Checker::new(archive.store(), options.depth);
                 for job in work {
                     if let Err(problem) = checker.check(&job) {
                         note(problems, job.segment.offset, problem);
@@ -81,7 +79,7 @@ fn note(problems: &Problems, at: u64, what: String) {
 /// was read when the archive was opened.
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let read = |buffer: &mut [u8], at| {
-        archive.file().read_exact_at(buffer, at).map_err(|e| Error::io("read archive", archive.path(), e))
+        archive.store().read_exact_at(buffer, at).map_err(|e| Error::io("read archive", archive.path(), e))
     };
     let mut start = [0; index::START.len()];
     read(&mut start, 0)?;
@@ -109,7 +107,10 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
 fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
     let at = archive.footer().start - TRAILER_LEN;
     let mut found = [0; TRAILER_LEN as usize];
-    archive.file().read_exact_at(&mut found, at).map_err(|e| Error::io("read archive", archive.path(), e))?;
+    archive
+        .store()
+        .read_exact_at(&mut found, at)
+        .map_err(|e| Error::io("read archive", archive.path(), e))?;
     let mut expected = [0; TRAILER_LEN as usize];
     expected[0] = 3;
     expected[2..6].copy_from_slice(&sums.crc.clone().finalize().to_le_bytes());
