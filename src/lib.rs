@@ -29,3 +29,4 @@ pub mod state;
 pub mod stop;
 pub mod sys;
 pub mod threads;
+pub mod zone;

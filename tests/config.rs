@@ -9,6 +9,10 @@ use tarkeep::cli::Cli;
 use tarkeep::config::{self, Config, Environment, OnMiss, OnStart, Origin, Typed};
 use tarkeep::exit::Exit;
 
+fn tz(name: &str) -> tarkeep::zone::Tz {
+    name.parse().unwrap()
+}
+
 /// The configuration from this file, this command line and this environment. The file is always given, so that one of
 /// the machine's own does not count.
 fn load<const N: usize>(
@@ -52,7 +56,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert_eq!(job.sources, [PathBuf::from("/data")]);
     assert_eq!(job.destination, Path::new("/backup"));
     assert_eq!(job.schedule.to_string(), "01:00");
-    assert_eq!(job.zone, chrono_tz::Tz::UTC);
+    assert_eq!(job.zone, tarkeep::zone::Tz::UTC);
     assert_eq!(job.on_start, OnStart::First);
     assert_eq!(job.catch_up, Duration::from_hours(12));
     assert_eq!(job.codec, Codec::Gzip(6));
@@ -98,7 +102,7 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!(job.sources, [PathBuf::from("/a"), PathBuf::from("/b")]);
     assert_eq!(job.destination, Path::new("/mnt/disk"));
     assert_eq!(job.schedule.to_string(), "every 15m");
-    assert_eq!(job.zone, chrono_tz::Tz::Europe__Berlin);
+    assert_eq!(job.zone, tz("Europe/Berlin"));
     assert_eq!((job.on_start, job.catch_up), (OnStart::Always, Duration::ZERO));
     assert_eq!(job.codec, Codec::None);
     assert_eq!(job.exclude, ["*.tmp", "!keep.tmp"]);
@@ -154,7 +158,7 @@ fn second_names_count_where_the_first_is_not_set() {
     let config =
         environment([("CRON_SCHEDULE", "02:00"), ("TZ", ":Asia/Tokyo"), ("RUST_LOG", "debug,hyper")]);
     assert_eq!(config.jobs[0].schedule.to_string(), "02:00");
-    assert_eq!(config.jobs[0].zone, chrono_tz::Tz::Asia__Tokyo);
+    assert_eq!(config.jobs[0].zone, tz("Asia/Tokyo"));
     assert_eq!(config.log, "debug");
     assert_eq!(origin(&config, "schedule"), "CRON_SCHEDULE");
 
@@ -167,7 +171,7 @@ fn second_names_count_where_the_first_is_not_set() {
         ("TARKEEP_LOG", "warn"),
     ]);
     assert_eq!(config.jobs[0].schedule.to_string(), "03:00");
-    assert_eq!(config.jobs[0].zone, chrono_tz::Tz::UTC);
+    assert_eq!(config.jobs[0].zone, tarkeep::zone::Tz::UTC);
     assert_eq!(config.log, "warn");
 }
 
@@ -247,7 +251,7 @@ fn several_jobs_stand_in_the_file() {
     assert_eq!(db.sources, [PathBuf::from("/db"), PathBuf::from("/more")]);
     assert_eq!(db.destination, Path::new("/backup/db"));
     assert_eq!((db.codec, photos.codec), (Codec::Gzip(9), Codec::None));
-    assert_eq!((db.zone, photos.zone), (chrono_tz::Tz::Europe__Berlin, chrono_tz::Tz::Europe__Berlin));
+    assert_eq!((db.zone, photos.zone), (tz("Europe/Berlin"), tz("Europe/Berlin")));
     assert_eq!((db.nice, photos.nice), (5, 5));
     assert_eq!(db.schedule.to_string(), "@hourly");
     assert_eq!(photos.schedule.to_string(), "01:00");

@@ -89,6 +89,11 @@ fn a_stop_during_a_run_is_in_time_and_leaves_nothing_half_done() {
         deployment.archives()
     );
 
+    // One by hand beside it does not get in its way.
+    let by_hand = deployment.exec(&["/bin/tarkeep", "backup"]);
+    let said = String::from_utf8_lossy(&by_hand.stderr);
+    assert!(by_hand.status.code() == Some(11) && said.contains("is locked by process 1 on"), "{by_hand:?}");
+
     deployment.compose(&["stop", "backup"]);
     // Killed at the end of the grace period it would be 137. As process 1 it cannot die of the signal itself.
     assert_eq!(deployment.inspect("{{.State.ExitCode}}"), "143", "as process 1, stopped by SIGTERM");
@@ -133,7 +138,11 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
     let Some(deployment) = Deployment::new("off", "      TARKEEP_ON_START: always\n") else { return };
     deployment.fill();
     deployment.compose(&["up", "-d", "--no-build"]);
-    let archive = deployment.wait_for_archives(1).remove(0);
+    deployment.wait_for_archives(1);
+    // One by hand, beside the daemon that has nothing to do.
+    deployment.compose(&["exec", "-T", "backup", "tarkeep", "backup"]);
+    let archive = deployment.wait_for_archives(2).remove(1);
+    assert_owned_by_the_user(&archive);
     let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
     sh(&format!("cp -a {} {}", data.display(), kept.display()));
     let destroy = || {

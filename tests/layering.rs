@@ -98,14 +98,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("sys", &[]),
     ("threads", &[]),
+    ("zone", &[]),
 ];
 
 /// What anybody may use.
-const EVERYWHERE: [&str; 4] = ["entry", "error", "exit", "printable"];
+const EVERYWHERE: [&str; 5] = ["entry", "error", "exit", "printable", "zone"];
 
 /// Neither a clock nor I/O.
-const PURE: [&str; 8] =
-    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "schedule"];
+const PURE: [&str; 9] =
+    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "schedule", "zone"];
 /// What a pure module has no use for.
 const IMPURE: [&str; 8] =
     ["std::fs", "std::env", "process::Command", "std::net", "rustix::", "SystemTime", "Instant", "now()"];

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::list::line::{json_time, kind_word, push_name, push_time, text};

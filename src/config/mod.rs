@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
+use crate::zone::Tz;
 
 pub use crate::agenda::OnStart;
 use crate::archive::codec::Codec;

@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::zone::Tz;
 use chrono::{DateTime, SecondsFormat};
-use chrono_tz::Tz;
 
 use crate::archive::index::About;
 use crate::archive::name::{self, ArchiveName};
@@ -269,12 +269,15 @@ impl<'a> Run<'a> {
             log::info!("removed what a dead run left behind: {}", printable_path(&litter));
         }
         let last = last_report(job, destination);
-        destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
+        let root = destination.root();
+        let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+        match &last {
+            Some(last) => destination.require_space(last.stored)?,
+            None => self.look_before_the_first(destination, &root)?,
+        }
         let mut upload =
             destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
         let path = upload.path();
-        let root = destination.root();
-        let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
         let written = self.write(last.as_ref(), &root, &mut upload, &path, seen)?;
         let state = Folder::new(destination.state_dir());
         self.publish(upload, written, |name, record| {
@@ -282,6 +285,18 @@ impl<'a> Run<'a> {
             let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
             kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
         })
+    }
+
+    /// Without an archive to go by, the source is looked through from outside: for the space, and for the progress.
+    fn look_before_the_first(&self, destination: &Local, root: &Metadata) -> Result<()> {
+        let Run { job, hands, .. } = self;
+        let amount = source::count(&sources(job)?, &options(job, Some(root)), hands.stop)?;
+        destination.require_space(guard::least(amount, job.codec))?;
+        if let Some(warning) = guard::tight(amount, destination.space()?.bytes, destination.root()) {
+            log::warn!("{warning}");
+        }
+        hands.progress.expect(amount.bytes);
+        Ok(())
     }
 
     fn write(
@@ -294,7 +309,9 @@ impl<'a> Run<'a> {
     ) -> Result<Written> {
         let sources = sources(self.job)?;
         let options = options(self.job, Some(written));
-        self.hands.progress.expect(last.map_or(0, |last| last.bytes));
+        if let Some(last) = last {
+            self.hands.progress.expect(last.bytes);
+        }
         let began = self.now();
         let mut found = Shown { walk: source::walk(&sources, &options)?, seen };
         let about = |found: &Shown, report: &mut Report| {
