@@ -10,7 +10,7 @@ use tarkeep::daemon::signals::{self, Signals};
 use tarkeep::error::Result;
 use tarkeep::exit::Exit;
 use tarkeep::stop::Stop;
-use tarkeep::{command, logger};
+use tarkeep::{command, logger, sys};
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
@@ -40,6 +40,9 @@ fn run(cli: Cli) -> Result<Exit> {
         loaded => loaded?,
     };
     logger::start(&config, SystemClock);
+    if !config.keys().is_empty() {
+        sys::leave_no_core();
+    }
     let now = SystemClock.now();
     match cli.command {
         Command::Run => command::run::run(config, load, &SystemClock),

@@ -74,6 +74,14 @@ pub fn give_back_memory() {
     }
 }
 
+/// Let the kernel write no core of this process: it has secrets in its memory.
+pub fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(e) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        log::debug!("forbid core dumps: {e}");
+    }
+}
+
 /// A step at which a test may stop the process (`TARKEEP_FAILPOINT=step:stop`) or kill it (`TARKEEP_FAILPOINT=step`).
 /// Nothing in a release build.
 pub fn failpoint(step: &str) {

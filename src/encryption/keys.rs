@@ -1,9 +1,10 @@
 //! What opens what is encrypted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use age::armor::ArmoredReader;
@@ -107,8 +108,10 @@ impl Keys {
     /// # Errors
     /// If no key opens it, or its beginning is damaged.
     pub fn decrypt(&self, reader: impl Read + 'static, path: &Path) -> Result<Box<dyn Read>> {
+        let (reader, limit) = Limited::new(reader);
         let decryptor = Decryptor::new_buffered(ArmoredReader::new(BufReader::new(reader)));
         let decryptor = decryptor.map_err(|e| refused(&e, self, false, path))?;
+        limit.set(u64::MAX);
         let by_passphrase = decryptor.is_scrypt();
         let opening = Opening::with(self, by_passphrase);
         let opened = decryptor.decrypt(std::iter::once(&opening as _));
@@ -134,6 +137,36 @@ impl fmt::Display for Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keys({self})")
+    }
+}
+
+/// Bytes of a file that are read for its header at most: a header of hundreds of recipients is shorter, and the time that
+/// the crate takes for one grows with its square.
+const HEADER_MAX: u64 = 256 << 10;
+
+/// Fails when more is read than it may, which whoever has the other end can change.
+pub(super) struct Limited<R> {
+    reader: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R> Limited<R> {
+    /// As much as a header may have.
+    pub fn new(reader: R) -> (Self, Rc<Cell<u64>>) {
+        let left = Rc::new(Cell::new(HEADER_MAX));
+        (Self { reader, left: Rc::clone(&left) }, left)
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.left.get()).unwrap_or(usize::MAX));
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let count = self.reader.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - count as u64);
+        Ok(count)
     }
 }
 

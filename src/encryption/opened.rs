@@ -15,7 +15,7 @@ use age::stream::StreamReader;
 use age::{DecryptError, Decryptor, Identity};
 use age_core::format::{FileKey, Stanza};
 
-use super::keys::{Keys, Opening, copy};
+use super::keys::{Keys, Limited, Opening, copy};
 use super::refused::{io as io_error, refused};
 use super::{ARMOR, is_encrypted};
 use crate::error::{Error, Result};
@@ -49,8 +49,10 @@ impl Opened {
         let mut start = [0; ARMOR.len()];
         let count = file.read_at(&mut start, 0).map_err(failed)?;
         debug_assert!(is_encrypted(&start[..count]));
-        let decryptor = Decryptor::new_buffered(ArmoredReader::new(BufReader::new(At::start(&file))));
+        let (reader, limit) = Limited::new(At::start(&file));
+        let decryptor = Decryptor::new_buffered(ArmoredReader::new(BufReader::new(reader)));
         let decryptor = decryptor.map_err(|e| refused(&e, keys, false, path))?;
+        limit.set(u64::MAX);
         let by_passphrase = decryptor.is_scrypt();
         let opening = Opening::with(keys, by_passphrase);
         let opened = decryptor.decrypt(std::iter::once(&opening as _));

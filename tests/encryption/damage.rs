@@ -150,6 +150,23 @@ fn a_foreign_archive_that_was_cut_is_no_more_trusted_than_a_whole_one() {
 }
 
 #[test]
+fn a_header_without_end_is_refused_before_it_fills_the_memory() {
+    let place = Place::with_data();
+    let pair = x25519(&place, "key");
+    let stanza = "-> X25519 CJM36AHmTbdHSuOQL+NESqyVQE75f2e610iRdLPEN20\nC3ZAeY64NXS4QFrksLm3EGz+uPRyI0eQsWw7LWbbYig\n";
+    let key = pair.private.to_str().unwrap();
+    let one_line = vec![b'x'; 3 << 20];
+    for rest in [stanza.repeat(20_000).into_bytes(), one_line] {
+        let bytes = [&b"age-encryption.org/v1\n"[..], &rest].concat();
+        fs::write(place.path("x.age"), &bytes).unwrap();
+        let said = place.refused(&["list", "x.age", "-i", key], 5);
+        assert!(said.contains("its header"), "{said}");
+        let output = place.piped(&["list", "-", "-i", key], &bytes);
+        assert_eq!(output.status.code(), Some(5), "{}", crate::all(&output));
+    }
+}
+
+#[test]
 fn the_wrong_key_and_no_key_are_told_apart_and_nothing_is_touched() {
     let mut place = Place::with_data();
     let pair = x25519(&place, "key");

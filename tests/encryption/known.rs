@@ -75,6 +75,20 @@ fn without_its_record_it_is_an_encrypted_file_and_no_error() {
     assert_eq!(place.archives().len(), 2);
 }
 
+/// Killed at the moment that the archive has its name: the record stands already.
+#[cfg(debug_assertions)]
+#[test]
+fn an_archive_that_has_its_name_has_its_record() {
+    let mut place = Place::with_data();
+    let pair = x25519(&place, "key");
+    place.set("TARKEEP_AGE_RECIPIENTS", &pair.public).set("TARKEEP_FAILPOINT", "named");
+    assert_eq!(place.run(&["backup"]).status.code(), None, "it is killed");
+    place.unset("TARKEEP_FAILPOINT");
+    assert!(place.archive().is_file());
+    assert!(place.said(&["list"]).contains("complete, encrypted"));
+    assert!(place.said(&["verify"]).contains("sound: 5 entries"));
+}
+
 #[test]
 fn a_source_that_has_shrunk_is_noticed_without_the_key() {
     let mut place = Place::with_data();

@@ -17,6 +17,31 @@ fn bytes_below(folder: &Path, found: &mut Vec<u8>) {
 }
 
 #[test]
+fn a_process_that_has_a_secret_leaves_no_core() {
+    let limit = |place: &Place| {
+        let mut command = place.command(&["prlimit", "--core=unlimited"], &["run"]);
+        let mut daemon = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        // The lock of the daemon in the state folder comes after the configuration.
+        let up = crate::common::disk::soon(|| place.path("backup/.tarkeep/data.daemon").exists());
+        let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        fs::remove_dir_all(place.path("backup/.tarkeep")).unwrap();
+        assert!(up);
+        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        line.split_whitespace().nth(4).unwrap().to_owned()
+    };
+    let mut place = Place::with_data();
+    place.set("TARKEEP_ON_START", "never");
+    if limit(&place) != "unlimited" {
+        return crate::common::skip("the right to raise the limit of core files");
+    }
+    let key = x25519(&place, "key").private;
+    place.set("TARKEEP_AGE_IDENTITY_FILE", key);
+    assert_eq!(limit(&place), "0");
+}
+
+#[test]
 fn no_secret_is_in_any_output_or_file() {
     const PASSPHRASE: &str = "canary-in-the-passphrase";
     let mut place = Place::with_data();
