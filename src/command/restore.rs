@@ -89,7 +89,6 @@ impl Plan<'_> {
         extract: impl Fn(&Part, &Root, Hands) -> Result<Extracted>,
     ) -> Result<Option<Extracted>> {
         let args = self.args;
-        self.services_down(parts)?;
         for part in parts {
             if !args.dry_run {
                 tell::recovered(recover(&part.target)?);
@@ -133,8 +132,9 @@ impl Plan<'_> {
     }
 
     /// Refuse while services are up that use what is restored. What goes to a place of its own is nobody's yet.
-    fn services_down(&self, parts: &[Part]) -> Result<()> {
-        let targets: Vec<&Path> = parts.iter().map(|part| part.target.as_path()).collect();
+    /// Before an archive is read through: that can take long.
+    fn services_down<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+        let targets: Vec<&Path> = targets.map(PathBuf::as_path).collect();
         let jobs = services::jobs_of(&targets, self.config);
         jobs.into_iter().try_for_each(|job| services::require_down(job, self.args.force))
     }
