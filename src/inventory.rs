@@ -1,16 +1,18 @@
-//! The archives in a destination, and which of them are known as this job's own: by their index, never by their name,
-//! their place or the times of the file alone.
+//! The archives in a destination, and which of them are known as this job's own: by their index, or the record of an
+//! encrypted one, never by their name, their place or the times of the file alone.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
 use crate::archive::index::About;
-use crate::archive::name::Pattern;
+use crate::archive::name::{ArchiveName, Pattern};
 use crate::archive::reader::{self, Opened};
 use crate::destination::{Identity, Local, Stored};
-use crate::error::Result;
+use crate::encryption;
+use crate::error::{Result, cause_text};
 use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
+use crate::state::{Folder, Record, Records};
 
 /// A file that is called like an archive, and what is known of it.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ pub struct Item {
     pub about: Option<About>,
     /// What is wrong with it, as far as opening it shows.
     pub damage: Option<String>,
+    /// What was remembered of an encrypted one when it was written.
+    pub record: Option<Record>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
     /// The file that was looked at; none if it could not be opened.
     pub identity: Option<Identity>,
     /// What retention must know; or why the file is not ours, and stays whatever retention says.
@@ -31,16 +37,87 @@ pub struct Item {
 ///
 /// # Errors
 /// If the destination cannot be listed. A file that cannot be read is not an error: it is not known as ours.
-pub fn take(destination: &Local, pattern: &Pattern, job: &str) -> Result<Vec<Item>> {
+pub fn take(destination: &Local, pattern: &Pattern, job: &str, state: &Folder) -> Result<Vec<Item>> {
     let found = destination.archives(pattern)?;
-    Ok(found.into_iter().map(|stored| item(destination, pattern, job, stored)).collect())
+    let encrypted = found.iter().any(|stored| is_encrypted(&stored.name));
+    let records = if encrypted { state.records(job) } else { Records::default() };
+    Ok(found.into_iter().map(|stored| item(destination, pattern, job, &records, stored)).collect())
 }
 
-fn item(destination: &Local, pattern: &Pattern, job: &str, stored: Stored) -> Item {
-    let mut item = Item { stored, about: None, damage: None, identity: None, own: Err(String::new()) };
-    item.own = look(destination, &mut item)
-        .and_then(|(about, identity)| own(pattern, job, &item.stored, about, identity));
+fn is_encrypted(name: &ArchiveName) -> bool {
+    name.ending().ends_with(encryption::ENDING)
+}
+
+fn item(destination: &Local, pattern: &Pattern, job: &str, records: &Records, stored: Stored) -> Item {
+    let encrypted = is_encrypted(&stored.name);
+    let mut item = Item {
+        stored,
+        about: None,
+        damage: None,
+        record: None,
+        encrypted,
+        identity: None,
+        own: Err(String::new()),
+    };
+    item.own = if encrypted {
+        look_by_record(destination, records, &mut item)
+            .and_then(|(record, identity)| own_by_record(pattern, &item.stored, &record, identity))
+    } else {
+        look(destination, &mut item)
+            .and_then(|(about, identity)| own(pattern, job, &item.stored, about, identity))
+    };
     item
+}
+
+/// Without a key nothing in it can be read; what was noted when it was written says enough. That its bytes are those is
+/// found out when it matters, as that takes reading all of them.
+fn look_by_record(
+    destination: &Local,
+    records: &Records,
+    item: &mut Item,
+) -> Result<(Record, Identity), String> {
+    let cannot = |error: crate::error::Error| format!("it cannot be read: {error}");
+    let opened = destination.place(&item.stored.name).and_then(|place| place.open());
+    let (file, identity) = opened.map_err(cannot)?;
+    item.identity = Some(identity);
+    let name = item.stored.name.to_string();
+    let known = if item.stored.name.is_versioned() {
+        records.of_size(identity.bytes)
+    } else {
+        records.find(&name, identity.bytes)
+    };
+    let Some(record) = known else {
+        if let Some(other) = records.named(&name).filter(|_| !item.stored.name.is_versioned()) {
+            item.damage = Some(format!("it had {} bytes when it was written", other.bytes));
+        }
+        return Err("it is encrypted, and there is no record of it".into());
+    };
+    item.record = Some(record.clone());
+    match encryption::is_encrypted_file(&file) {
+        Ok(true) => Ok((record.clone(), identity)),
+        Ok(false) => {
+            item.damage = Some("it does not begin as what age encrypts".into());
+            Err("it does not begin as what age encrypts".into())
+        }
+        Err(e) => Err(format!("it cannot be read: {}", cause_text(&e))),
+    }
+}
+
+fn own_by_record(
+    pattern: &Pattern,
+    stored: &Stored,
+    record: &Record,
+    identity: Identity,
+) -> Result<retention::Archive, String> {
+    let instant = is_named_so(pattern, stored, &record.instant, "the record of it")?;
+    Ok(retention::Archive {
+        instant,
+        number: stored.name.rank(),
+        complete: record.complete,
+        // What is not complete has something skipped, or is suspect.
+        suspect: !record.complete && record.skipped == 0,
+        file: (identity.device, identity.inode),
+    })
 }
 
 /// Open it, note what there is to see, and give back what its index says.
@@ -83,21 +160,32 @@ fn own(
     if about.job != job {
         return Err(format!("it is of the job {}", printable(about.job.as_bytes())));
     }
-    let said = printable(about.instant.as_bytes());
-    let Ok(instant) = DateTime::parse_from_rfc3339(&about.instant) else {
-        return Err(format!("its index says no time that can be read, but {said}"));
-    };
-    // A run names its archive after the instant in the index, which has the offset of its zone. Whoever renamed it, or
-    // copied it to another name, had a reason.
-    let named = pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
-    if named.to_string() != stored.name.to_string() {
-        return Err(format!("somebody renamed it: by its index it is of {said}"));
-    }
+    let instant = is_named_so(pattern, stored, &about.instant, "its index")?;
     Ok(retention::Archive {
-        instant: instant.to_utc(),
+        instant,
         number: stored.name.rank(),
         complete: about.report.complete(),
         suspect: about.report.warnings.iter().any(|warning| warning.suspect),
         file: (identity.device, identity.inode),
     })
+}
+
+/// The instant that an index or a record says, if the archive is called as a run calls one of that instant.
+fn is_named_so(
+    pattern: &Pattern,
+    stored: &Stored,
+    instant: &str,
+    source: &str,
+) -> Result<DateTime<Utc>, String> {
+    let said = printable(instant.as_bytes());
+    let Ok(instant) = DateTime::parse_from_rfc3339(instant) else {
+        return Err(format!("{source} says no time that can be read, but {said}"));
+    };
+    // The instant has the offset of the zone that the name was made in. Whoever renamed an archive, or copied it to
+    // another name, had a reason.
+    let named = pattern.name(instant.naive_local(), stored.name.ending(), stored.name.number);
+    if named.to_string() != stored.name.to_string() {
+        return Err(format!("somebody renamed it: by {source} it is of {said}"));
+    }
+    Ok(instant.to_utc())
 }

@@ -1,14 +1,13 @@
 //! The one place where archives are deleted. [`crate::retention`] decides, this looks again and does.
 //!
-//! A file goes only if its name is one that the job's pattern makes, its index says that it is the job's own, and it is
-//! at that moment the very file that was decided about. Everything else stays, and is named once.
+//! A file goes only if its name is one that the job's pattern makes, its index, or the record of an encrypted one, says
+//! that it is the job's own, and it is at that moment the very file that was decided about. Everything else stays, and is named once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -19,7 +18,9 @@ use crate::error::{Error, Result};
 use crate::inventory::{self, Item};
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::retention::{self, Decision, Held, Keep};
+use crate::state::{Folder, Record};
 use crate::sys::failpoint;
+use crate::zone::Tz;
 
 /// The archives there are, and what is to become of each.
 #[derive(Debug)]
@@ -30,12 +31,12 @@ pub struct Plan {
     pub decisions: Vec<Option<Decision>>,
     /// Why nothing may be deleted now, and what to do about it.
     pub held: Option<String>,
-    /// The newest archive that is ours.
-    pub newest: Option<DateTime<Utc>>,
+    /// Up to when incomplete and suspect archives are accepted.
+    pub accepted: Option<DateTime<Utc>>,
 }
 
 /// By what is decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Policy<'a> {
     /// How the job's archives are called.
     pub pattern: &'a Pattern,
@@ -45,21 +46,18 @@ pub struct Policy<'a> {
     pub keep: &'a Keep,
     /// Where days begin.
     pub zone: Tz,
+    /// Where it stands what is known of encrypted archives, and what was accepted.
+    pub state: Folder,
 }
 
 /// Look at every archive and decide.
 ///
-/// `accepted` is the instant up to which somebody has said that incomplete and suspect archives are as they should be.
+/// With `accept`, the incomplete and suspect archives that there are count as accepted, besides those that were before.
 ///
 /// # Errors
 /// If the destination cannot be listed.
-pub fn plan(
-    destination: &Local,
-    policy: Policy<'_>,
-    accepted: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<Plan> {
-    let items = inventory::take(destination, policy.pattern, policy.job)?;
+pub fn plan(destination: &Local, policy: &Policy<'_>, accept: bool, now: DateTime<Utc>) -> Result<Plan> {
+    let items = inventory::take(destination, policy.pattern, policy.job, &policy.state)?;
     let (places, own): (Vec<usize>, Vec<retention::Archive>) = items
         .iter()
         .enumerate()
@@ -69,12 +67,19 @@ pub fn plan(
     for (place, decision) in places.iter().zip(retention::decide(&own, policy.keep, policy.zone, now)) {
         decisions[*place] = Some(decision);
     }
+    let newest = own.iter().map(|own| own.instant).max();
+    let accepted = match policy.keep {
+        // Nothing is to be held.
+        Keep::All => None,
+        // No later than now, should the newest be of a time to come: that would accept all until then.
+        Keep::Rules(_) if accept => newest.map(|newest| newest.min(now)),
+        Keep::Rules(_) => policy.state.load(policy.job).accepted,
+    };
     let held = retention::held(&own, accepted, now).map(|held| {
         let of = |at: usize| (items[places[at]].stored.name.to_string(), own[at].instant);
         why_held(held, of, policy.zone, now)
     });
-    let newest = own.iter().map(|own| own.instant).max();
-    Ok(Plan { items, decisions, held, newest })
+    Ok(Plan { items, decisions, held, accepted })
 }
 
 fn why_held(
@@ -213,6 +218,12 @@ fn delete(
         // Renamed or removed by somebody, or a link or a folder is there now: not ours to touch.
         None => return Ok(None),
     };
+    if let Some(record) = &item.record
+        && !is_recorded(&place, record)?
+    {
+        name_once(&path, "it is not what was written under this name");
+        return Ok(None);
+    }
     failpoint("before-unlink");
     match unlinkat(place.folder(), place.file(), AtFlags::empty()) {
         Ok(()) => {}
@@ -223,6 +234,14 @@ fn delete(
     place.sync()?;
     remove_empty_folders(&mut place, pattern)?;
     Ok(Some(freed))
+}
+
+/// Whether the file is, byte for byte, what the record of it says.
+fn is_recorded(place: &Place, record: &Record) -> Result<bool> {
+    let (file, _) = place.open()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(|e| Error::io("read archive", place.path(), e))?;
+    Ok(record.hash() == Some(hasher.finalize()))
 }
 
 /// Remove the folder that the archive stood in and those above it, as long as they are empty and nobody but a run makes

@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Offset, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
 
 use crate::printable::counted;
+use crate::zone::Tz;
 
 /// A kind of period. In each, one archive is kept: the newest complete one, or the newest if none is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

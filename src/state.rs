@@ -5,6 +5,7 @@
 
 mod checked;
 mod keeper;
+mod records;
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -24,6 +25,7 @@ use crate::exit::Exit;
 use crate::printable::printable_path;
 
 pub use checked::{Checked, CheckedArchives};
+pub use records::{Record, Records};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,17 +5,30 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop", "threads"]),
+    ("encryption", &[]),
+    ("archive", &["encryption", "progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
-    ("retention", &[]),
-    ("inventory", &["archive", "destination", "report", "retention"]),
-    ("prune", &["archive::name", "destination", "inventory", "retention", "sys"]),
+    ("retention", &["zone"]),
+    ("inventory", &["archive", "destination", "encryption", "report", "retention", "state"]),
+    ("prune", &["archive::name", "destination", "inventory", "retention", "state", "sys", "zone"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "retention", "schedule", "source"]),
+    (
+        "config",
+        &[
+            "agenda",
+            "archive::codec",
+            "archive::name",
+            "encryption",
+            "retention",
+            "schedule",
+            "services",
+            "source",
+        ],
+    ),
     (
         "job",
         &[
@@ -58,6 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
+    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
     (
@@ -71,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "destination",
+            "encryption",
             "extract",
             "health",
             "inventory",
@@ -78,9 +94,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "progress",
             "prune",
             "report",
+            "reset",
             "restore",
             "retention",
             "schedule",
+            "services",
             "source",
             "state",
             "stop",
@@ -98,14 +116,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("sys", &[]),
     ("threads", &[]),
+    ("zone", &[]),
 ];
 
 /// What anybody may use.
-const EVERYWHERE: [&str; 4] = ["entry", "error", "exit", "printable"];
+const EVERYWHERE: [&str; 5] = ["entry", "error", "exit", "printable", "zone"];
 
 /// Neither a clock nor I/O.
-const PURE: [&str; 9] =
-    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "retention", "schedule"];
+const PURE: [&str; 10] = [
+    "agenda",
+    "archive::name",
+    "entry",
+    "exit",
+    "health",
+    "printable",
+    "report",
+    "retention",
+    "schedule",
+    "zone",
+];
 /// What a pure module has no use for.
 const IMPURE: [&str; 8] =
     ["std::fs", "std::env", "process::Command", "std::net", "rustix::", "SystemTime", "Instant", "now()"];
@@ -223,7 +252,7 @@ fn only_main_makes_the_clock_and_only_config_reads_the_environment() {
 /// Who else removes something removes what has not been published, what stands in for it, or a restore's own.
 #[test]
 fn only_prune_deletes_archives() {
-    const MAY: [&str; 12] = [
+    const MAY: [&str; 13] = [
         "prune",
         "destination::folders",
         "destination::latest",
@@ -232,6 +261,7 @@ fn only_prune_deletes_archives() {
         "destination::sweep",
         "destination::upload",
         "extract::stream",
+        "reset::empty",
         "restore::spool",
         "restore::staging",
         "restore::swap",

@@ -17,6 +17,7 @@ use tarkeep::destination::Local;
 use tarkeep::progress::Progress;
 use tarkeep::prune::{self, Plan, Policy, Pruned};
 use tarkeep::retention::{Keep, Rules, Tier};
+use tarkeep::state::Folder;
 use tarkeep::stop::Stop;
 
 fn last(count: u32) -> Keep {
@@ -27,8 +28,9 @@ fn last(count: u32) -> Keep {
 
 fn plan(local: &Local, keep: &Keep, now: DateTime<Utc>) -> Plan {
     let pattern = Pattern::default();
-    let policy = Policy { pattern: &pattern, job: "data", keep, zone: chrono_tz::Tz::UTC };
-    prune::plan(local, policy, None, now).unwrap()
+    let state = Folder::new(local.state_dir());
+    let policy = Policy { pattern: &pattern, job: "data", keep, zone: tarkeep::zone::Tz::UTC, state };
+    prune::plan(local, &policy, false, now).unwrap()
 }
 
 fn apply(plan: &Plan, local: &Local) -> Pruned {
@@ -132,7 +134,7 @@ fn strays_stay_whatever_they_are_called() {
     assert_eq!(place.left(), wanted);
     for (name, why) in [
         (foreign, "it has no index"),
-        (encrypted, "it has no index"),
+        (encrypted, "it is encrypted, and there is no record of it"),
         (cut, "it is damaged: "),
         (other_job.as_str(), "it is of the job photos"),
         ("02-00-00.tar.gz", "somebody renamed it: by its index it is of "),
@@ -459,6 +461,52 @@ fn what_was_deleted_is_durable_before_the_next_goes() {
     // The archive, its folder synced, that folder, the destination synced: three times.
     let night = ["unlinkat", "fsync", "unlinkat", "fsync"];
     assert_eq!(calls[..12], night.repeat(3), "{calls:?}");
+}
+
+/// Nothing in them can be read here: they are known by what was noted when they were written, and by nothing else.
+#[cfg(feature = "age")]
+#[test]
+fn encrypted_archives_go_if_they_are_byte_for_byte_what_was_noted() {
+    let place = Place::new();
+    let recipient =
+        ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p");
+    let run = |arguments: &[&str], keep: &str| {
+        let mut command = place.tarkeep(arguments, keep);
+        ended(command.env(recipient.0, recipient.1).output().unwrap())
+    };
+    for _ in 0..5 {
+        run(&["backup"], "all").with(0);
+    }
+    let listed = run(&["prune", "--dry-run", "--json"], "last=1").with(0);
+    let json: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let names: Vec<String> = json["archives"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names.len(), 5);
+    assert!(names.iter().all(|name| name.ends_with(".tar.gz.age")), "{names:?}");
+    // The same size, another content; what age does not begin with; renamed.
+    let at = |name: &str| place.backup().join(name);
+    let mut other = fs::read(at(&names[1])).unwrap();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(at(&names[1]), &other).unwrap();
+    let size = fs::metadata(at(&names[2])).unwrap().len();
+    fs::write(at(&names[2]), vec![0; size as usize]).unwrap();
+    fs::rename(at(&names[3]), at("2001-01-01.tar.gz.age")).unwrap();
+    let said = run(&["prune"], "last=1").with(0);
+    assert!(said.stderr.contains("it is not what was written under this name"), "{}", said.stderr);
+    assert!(said.stderr.contains("it does not begin as what age encrypts"), "{}", said.stderr);
+    let mut wanted = set(&names[..3]);
+    wanted.insert("2001-01-01.tar.gz.age".into());
+    assert_eq!(place.left(), wanted);
+    // With the record everything that is known of them is gone.
+    run(&["backup"], "last=1").with(0);
+    let before = place.left();
+    fs::remove_dir_all(place.backup().join(".tarkeep")).unwrap();
+    run(&["prune"], "last=1").with(0);
+    assert_eq!(place.left(), before);
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

@@ -4,13 +4,19 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use proptest::prelude::*;
 use tarkeep::retention::{
     Archive, Decision, Held, Keep, Reason, Rules, TIERS, Tier, days_left, decide, growth, held,
 };
+use tarkeep::zone::Tz;
 
-const BERLIN: Tz = Tz::Europe__Berlin;
+fn zone(name: &str) -> Tz {
+    name.parse().unwrap()
+}
+
+fn berlin() -> Tz {
+    zone("Europe/Berlin")
+}
 
 fn utc(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -103,7 +109,7 @@ fn hours_are_those_of_the_clock() {
 fn days_weeks_months_and_years_are_those_of_the_calendar_in_the_zone() {
     golden(
         "daily=2",
-        BERLIN,
+        berlin(),
         "2026-11-20 00:30 daily
          2026-11-19 23:30 daily
          2026-11-19 01:00
@@ -112,7 +118,7 @@ fn days_weeks_months_and_years_are_those_of_the_calendar_in_the_zone() {
     // A Sunday and a Monday.
     golden(
         "weekly=2",
-        BERLIN,
+        berlin(),
         "2026-11-16 00:00 weekly
          2026-11-15 23:59 weekly
          2026-11-09 00:00
@@ -120,7 +126,7 @@ fn days_weeks_months_and_years_are_those_of_the_calendar_in_the_zone() {
     );
     golden(
         "monthly=2",
-        BERLIN,
+        berlin(),
         "2026-11-01 00:00 monthly
          2026-10-31 23:59 monthly
          2026-10-01 00:00
@@ -128,7 +134,7 @@ fn days_weeks_months_and_years_are_those_of_the_calendar_in_the_zone() {
     );
     golden(
         "yearly=2",
-        BERLIN,
+        berlin(),
         "2027-01-01 00:00 yearly
          2026-12-31 23:59 yearly
          2026-01-01 00:00
@@ -155,7 +161,7 @@ fn within_is_measured_from_the_newest_archive() {
 fn rules_add_up() {
     golden(
         "last=2 daily=3 weekly=2 monthly=2 yearly=2 within=1d",
-        BERLIN,
+        berlin(),
         "2026-11-20 13:00 last, daily, weekly, monthly, yearly, within
          2026-11-20 01:00 last, within
          2026-11-19 13:00 daily, within
@@ -234,14 +240,14 @@ fn the_night_that_clocks_change_is_one_day_and_its_double_hour_two() {
     let archives = instants.map(|text| archive(utc(text)));
     let now = utc("2026-10-25T03:00:00Z");
     let kept = |policy| -> Vec<bool> {
-        decide(&archives, &keep(policy), BERLIN, now).iter().map(Decision::kept).collect()
+        decide(&archives, &keep(policy), berlin(), now).iter().map(Decision::kept).collect()
     };
     assert_eq!(kept("hourly=3"), [true, true, true, false]);
     assert_eq!(kept("daily=3"), [true, false, false, false], "01:30 is of the 25th in Berlin");
     // In spring the day has 23 hours, and 02:00 to 03:00 none.
     golden(
         "hourly=2 daily=2",
-        BERLIN,
+        berlin(),
         "2026-03-29 03:00 hourly, daily
          2026-03-29 01:59 hourly
          2026-03-29 00:59
@@ -250,7 +256,7 @@ fn the_night_that_clocks_change_is_one_day_and_its_double_hour_two() {
     // On Lord Howe clocks go back by half an hour: 01:30 to 02:00 comes twice.
     let archives = ["2026-04-04T15:15:00Z", "2026-04-04T14:45:00Z"].map(|text| archive(utc(text)));
     let decisions =
-        decide(&archives, &keep("hourly=2"), Tz::Australia__Lord_Howe, utc("2026-04-05T00:00:00Z"));
+        decide(&archives, &keep("hourly=2"), zone("Australia/Lord_Howe"), utc("2026-04-05T00:00:00Z"));
     assert!(decisions.iter().all(Decision::kept), "01:45 and 01:45");
 }
 
@@ -259,7 +265,7 @@ fn a_day_that_a_zone_skipped_counts_for_nobody() {
     // Samoa had no 2011-12-30.
     golden(
         "daily=2",
-        Tz::Pacific__Apia,
+        zone("Pacific/Apia"),
         "2011-12-31 01:00 daily
          2011-12-29 23:00 daily
          2011-12-29 01:00",
@@ -413,11 +419,11 @@ prop_compose! {
 fn any_zone() -> impl Strategy<Value = Tz> {
     prop::sample::select(vec![
         Tz::UTC,
-        BERLIN,
-        Tz::America__Santiago,
-        Tz::Australia__Lord_Howe,
-        Tz::Pacific__Apia,
-        Tz::America__New_York,
+        berlin(),
+        zone("America/Santiago"),
+        zone("Australia/Lord_Howe"),
+        zone("Pacific/Apia"),
+        zone("America/New_York"),
     ])
 }
 

@@ -8,14 +8,15 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use self::line::Lines;
-use super::state_folder;
-use super::which::{Which, which};
+use super::which::{Bytes, Which, which};
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
+use crate::command::state_folder;
 use crate::config::{Config, Job};
+use crate::encryption::Keys;
 use crate::entry::{Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -40,7 +41,7 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
             let paths = Paths::new(&args.paths);
             let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
-            which(word, config).and_then(|which| listing.archive(&which))
+            which(word, config).and_then(|which| listing.archive(&which, &config.keys()))
         }
         None => config.jobs.iter().try_for_each(|job| {
             if config.jobs.len() > 1 && !args.json {
@@ -63,6 +64,8 @@ struct Summary {
     bytes: u64,
     /// Whether it has an index; without one the rest is not known.
     indexed: bool,
+    /// Whether it is encrypted; the rest is then known from the record that was kept of it, if there is one.
+    encrypted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,7 @@ struct Summary {
 }
 
 fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Result<()> {
-    let plan = prune::plan(&job::open(job)?, job::policy(job), None, now)?;
+    let plan = prune::plan(&job::open(job)?, &job::policy(job), false, now)?;
     if plan.items.is_empty() && !json {
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
@@ -94,7 +97,8 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         let known = recheck::remembered(&item, &checked).cloned();
         let own = item.own.as_ref().ok().map(|own| own.instant);
         let said = || {
-            let text = &item.about.as_ref()?.instant;
+            let about = item.about.as_ref().map(|about| &about.instant);
+            let text = about.or(item.record.as_ref().map(|record| &record.instant))?;
             DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
         };
         // What has no index has its name.
@@ -138,6 +142,7 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
 
 fn summary(job: &Job, item: Item, decision: Option<&Decision>, known: Option<&Checked>) -> Summary {
     let report = item.about.as_ref().map(|about| &about.report);
+    let record = item.record.as_ref();
     let found = known.and_then(|known| known.damage.clone());
     Summary {
         job: job.name.clone(),
@@ -145,11 +150,12 @@ fn summary(job: &Job, item: Item, decision: Option<&Decision>, known: Option<&Ch
         path: printable_path(&item.stored.path),
         bytes: item.stored.bytes,
         indexed: report.is_some(),
-        entries: report.map(|report| report.entries),
-        complete: report.map(Report::complete),
-        skipped: report.map(|report| report.skipped.count),
-        changed: report.map(|report| report.changed.count),
-        instant: item.about.map(|about| about.instant),
+        encrypted: item.encrypted,
+        entries: report.map(|report| report.entries).or(record.map(|record| record.entries)),
+        complete: report.map(Report::complete).or(record.map(|record| record.complete)),
+        skipped: report.map(|report| report.skipped.count).or(record.map(|record| record.skipped)),
+        changed: report.map(|report| report.changed.count).or(record.map(|record| record.changed)),
+        instant: item.about.map(|about| about.instant).or(record.map(|record| record.instant.clone())),
         damage: item.damage.or(found),
         kept_by: decision.map(Decision::reasons),
         verified: known
@@ -166,9 +172,11 @@ fn state(summary: &Summary) -> String {
         _ => String::new(),
     };
     let misses = count(summary.skipped, "skipped") + &count(summary.changed, "changed");
+    let encrypted = if summary.encrypted { ", encrypted" } else { "" };
     match summary.complete {
-        Some(true) => format!("complete{misses}"),
-        Some(false) => format!("incomplete{misses}"),
+        Some(true) => format!("complete{misses}{encrypted}"),
+        Some(false) => format!("incomplete{misses}{encrypted}"),
+        None if summary.encrypted => "encrypted".into(),
         None => "no index".into(),
     }
 }
@@ -197,13 +205,14 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn archive(&mut self, which: &Which) -> Result<()> {
-        let file = which.open()?;
-        let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
-        if !metadata.is_file() {
-            return self.stream(Input::new(Box::new(file), &which.path, self.stop)?, &which.path);
-        }
-        match reader::from_file(file, &which.path)? {
+    fn archive(&mut self, which: &Which, keys: &Keys) -> Result<()> {
+        let store = match which.bytes(keys, self.stop)? {
+            Bytes::Store(store) => store,
+            Bytes::Pipe(reader) => {
+                return self.stream(Input::new(reader, &which.path, self.stop)?, &which.path);
+            }
+        };
+        match reader::from_store(store, &which.path)? {
             Opened::Indexed(archive) => self.indexed(&archive),
             Opened::Unindexed(unindexed) => {
                 if let Some(damage) = &unindexed.damage {

@@ -11,8 +11,10 @@ pub mod list;
 pub mod next;
 pub mod output;
 pub mod prune;
+pub mod reset;
 pub mod restore;
 pub mod run;
+mod services;
 pub mod verify;
 pub mod which;
 

@@ -11,7 +11,6 @@ use crate::command::list::age;
 use crate::command::output::Output;
 use crate::command::state_folder;
 use crate::config::{Config, Job};
-use crate::destination::Local;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::inventory::Item;
@@ -51,7 +50,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> R
     let destination = job::open(job)?;
     let now = clock.now();
     if args.dry_run {
-        let plan = planned(args, job, &destination, now)?;
+        let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
         show(args, job, &plan, None, now, output)?;
         return Ok(Exit::Complete);
     }
@@ -60,11 +59,10 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> R
         if error.exit() == Exit::Failed { error.with_exit(Exit::LaterStep) } else { error }
     };
     let lock = destination.lock(&format!("prune {}", job.name), &now.to_rfc3339()).map_err(later)?;
-    let plan = planned(args, job, &destination, now)?;
+    let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
     if args.accept {
         // What is remembered is what was seen, and not what a run publishes tomorrow.
-        // No later than now, should the newest be of a time to come: it would accept all until then.
-        let accepted = plan.newest.map(|newest| newest.min(now));
+        let accepted = plan.accepted;
         state_folder(job).update(&job.name, |state| state.accepted = accepted).map_err(later)?;
     }
     let pruned = prune::apply(&plan, &destination, &job.pattern, &lock);
@@ -77,15 +75,6 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> R
         (Some(held), _) => Err(Error::failed(format!("nothing is pruned: {held}"))),
         (None, Some(error)) => Err(Error::failed(error).with_exit(Exit::LaterStep)),
         (None, None) => Ok(Exit::Complete),
-    }
-}
-
-fn planned(args: &PruneArgs, job: &Job, destination: &Local, now: DateTime<Utc>) -> Result<Plan> {
-    let accepted = state_folder(job).load(&job.name).accepted;
-    let plan = |accepted| prune::plan(destination, job::policy(job), accepted, now);
-    match plan(accepted)? {
-        seen if args.accept => plan(seen.newest.map(|newest| newest.min(now))),
-        seen => Ok(seen),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `run`: the daemon, and what it runs.
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 
 use crate::archive::codec::Codec;
 use crate::clock::Clock;

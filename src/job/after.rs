@@ -4,25 +4,27 @@
 use crate::config::Job;
 use crate::destination::{Local, Lock};
 use crate::error::Result;
-use crate::prune::{self, Policy, Pruned};
+use crate::prune::{self, Policy};
 use crate::retention::Keep;
 
 use super::{Hands, Made, state_folder};
 
-/// Let the link to the newest archive lead to this one, and delete what no rule keeps, if nothing forbids it.
-pub fn steps(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut Made) {
-    if let Err(error) = link(job, destination, lock, made) {
+/// Let the link to the newest archive lead to this one.
+pub fn link(job: &Job, destination: &Local, lock: &Lock, made: &mut Made) {
+    let Some(link) = &job.latest_link else { return };
+    let below = made.path.as_ref().and_then(|path| path.strip_prefix(destination.root()).ok()?.to_str());
+    let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { return };
+    if let Err(error) = destination.link_latest(lock, link, &name, &job.pattern) {
         made.later.push(error.to_string());
     }
-    if job.keep != Keep::All {
-        match prune(job, hands, destination, lock) {
-            Ok(Ok(pruned)) => {
-                made.later.extend(pruned.error());
-                made.pruned = Some(pruned);
-            }
-            Ok(Err(held)) => made.held = Some(held),
-            Err(error) => made.later.push(format!("prune: {error}")),
-        }
+}
+
+/// Delete what no rule keeps, if nothing forbids it.
+pub fn prune(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut Made) {
+    if job.keep != Keep::All
+        && let Err(error) = apply(job, hands, destination, lock, made)
+    {
+        made.later.push(format!("prune: {error}"));
     }
     let held = made.held.clone();
     let folder = state_folder(job);
@@ -33,24 +35,24 @@ pub fn steps(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &m
     }
 }
 
-fn link(job: &Job, destination: &Local, lock: &Lock, made: &Made) -> Result<()> {
-    let Some(link) = &job.latest_link else { return Ok(()) };
-    let below = made.path.as_ref().and_then(|path| path.strip_prefix(destination.root()).ok()?.to_str());
-    let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { return Ok(()) };
-    destination.link_latest(lock, link, &name, &job.pattern)
-}
-
-/// What was pruned, or why nothing may be.
-fn prune(job: &Job, hands: Hands, destination: &Local, lock: &Lock) -> Result<Result<Pruned, String>> {
-    let accepted = state_folder(job).load(&job.name).accepted;
-    let plan = prune::plan(destination, policy(job), accepted, hands.clock.now())?;
-    Ok(match &plan.held {
-        Some(held) => Err(held.clone()),
-        None => Ok(prune::apply(&plan, destination, &job.pattern, lock)),
-    })
+fn apply(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut Made) -> Result<()> {
+    let plan = prune::plan(destination, &policy(job), false, hands.clock.now())?;
+    if plan.held.is_none() {
+        let pruned = prune::apply(&plan, destination, &job.pattern, lock);
+        made.later.extend(pruned.error());
+        made.pruned = Some(pruned);
+    }
+    made.held = plan.held;
+    Ok(())
 }
 
 /// By what the job's archives are kept.
 pub fn policy(job: &Job) -> Policy<'_> {
-    Policy { pattern: &job.pattern, job: &job.name, keep: &job.keep, zone: job.zone }
+    Policy {
+        pattern: &job.pattern,
+        job: &job.name,
+        keep: &job.keep,
+        zone: job.zone,
+        state: state_folder(job),
+    }
 }

@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 
 use super::{open, state_folder};
 use crate::archive::name::ArchiveName;
-use crate::archive::verify::{Depth, Options, Verified, verify_file};
+use crate::archive::reader::from_store;
+use crate::archive::store::Store;
+use crate::archive::verify::{Depth, Options, Verified, verify_hash, verify_opened};
 use crate::clock::Clock;
 use crate::config::Job;
 use crate::destination::{Identity, Local, identity_at};
@@ -34,7 +36,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     sys::be_nice(job.nice);
     let began = Instant::now();
     let destination = open(job)?;
-    let items = inventory::take(&destination, &job.pattern, &job.name)?;
+    let items = inventory::take(&destination, &job.pattern, &job.name, &state_folder(job))?;
     let known = state_folder(job).checked(&job.name);
     let mut waiting: Vec<(Option<DateTime<Utc>>, &Item)> = items
         .iter()
@@ -96,9 +98,21 @@ fn one(
     clock: &dyn Clock,
     stop: &Stop,
 ) -> Result<Option<String>> {
-    let (file, identity) = destination.place(&item.stored.name)?.open()?;
+    let place = destination.place(&item.stored.name)?;
+    let (file, identity) = place.open()?;
+    let (path, progress) = (&item.stored.path, Progress::default());
     let options = Options { depth: Depth::Full, threads: 1 };
-    let verified = verify_file(file, &item.stored.path, options, stop, &Progress::default());
+    let verified = match (Store::open(file, path, &job.keys), item.record.as_ref()) {
+        (Ok(store), _) => {
+            from_store(store, path).and_then(|opened| verify_opened(opened, path, options, stop, &progress))
+        }
+        // Without a key, whether the file is as it was written.
+        (Err(error), Some(record)) => match record.hash() {
+            Some(hash) => verify_hash(place.open()?.0, path, (hash, record.entries), stop, &progress),
+            None => Err(error),
+        },
+        (Err(error), None) => Err(error),
+    };
     remember(job, destination.root(), &item.stored.name, identity, &verified, clock.now())?;
     Ok(damage(&verified?))
 }
