@@ -1,12 +1,11 @@
 //! A file or a pipe as the source of a tar stream.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek as _};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::gzip::{Format, Gunzip, Trailing};
-use super::pipe::Pipe;
+use crate::archive::store::Store;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
@@ -42,24 +41,20 @@ enum Bytes {
 }
 
 impl Input {
-    /// A file from its beginning; the path is for messages.
+    /// An archive from its beginning; the path is for messages.
     ///
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
-    pub fn file(mut file: File, path: &Path, stop: &Stop) -> Result<Self> {
-        file.rewind().map_err(|e| Error::io("read archive", path, e))?;
-        Self::new(Box::new(file), path, stop)
+    pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
+        let reader = store.reader().map_err(|e| Error::io("read archive", path, e))?;
+        Self::new(reader, path, stop)
     }
 
     /// What can be read only once, and may keep its reader waiting: a pipe.
     ///
     /// # Errors
-    /// As for [`Input::file`].
-    pub fn pipe(file: File, path: &Path, stop: &Stop) -> Result<Self> {
-        Self::new(Box::new(Pipe::new(file, stop)), path, stop)
-    }
-
-    fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
+    /// As for [`Input::of`].
+    pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);
         read.map_err(|e| stop.check().err().unwrap_or_else(|| Error::io("read archive", path, e)))?;

@@ -1,7 +1,6 @@
 //! An archive with an index: its constant bytes, its index, and every segment, on all cores.
 
 use std::iter::Peekable;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -41,7 +40,7 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
         for _ in 0..options.threads.max(1) {
             let (work, problems) = (work.clone(), &problems);
             spawn(scope, move || {
-                let mut checker = Checker::new(archive.file(), options.depth);
+                let mut checker = Checker::new(archive.store(), options.depth);
                 for job in work {
                     if let Err(problem) = checker.check(&job) {
                         note(problems, job.segment.offset, problem);
@@ -79,11 +78,8 @@ fn note(problems: &Problems, at: u64, what: String) {
 /// The bytes that are the same in every archive: the first header, and all around the pieces of the index. The footer
 /// was read when the archive was opened.
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
-    let read = |buffer: &mut [u8], at| {
-        archive.file().read_exact_at(buffer, at).map_err(|e| Error::io("read archive", archive.path(), e))
-    };
     let mut start = [0; index::START.len()];
-    read(&mut start, 0)?;
+    archive.read_exact_at(&mut start, 0)?;
     if start != index::START {
         note(problems, 0, "the gzip header at offset 0 is not that of an archive of this kind".into());
     }
@@ -92,7 +88,7 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let mut buffer = vec![0; 64 * index::MEMBER_LEN];
     while at < end {
         let count = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        read(&mut buffer[..count], at)?;
+        archive.read_exact_at(&mut buffer[..count], at)?;
         for (number, member) in buffer[..count].chunks(index::MEMBER_LEN).enumerate() {
             if let Err(e) = index::piece(member) {
                 let offset = at + (number * index::MEMBER_LEN) as u64;
@@ -108,7 +104,7 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
 fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
     let at = archive.footer().start - TRAILER_LEN;
     let mut found = [0; TRAILER_LEN as usize];
-    archive.file().read_exact_at(&mut found, at).map_err(|e| Error::io("read archive", archive.path(), e))?;
+    archive.read_exact_at(&mut found, at)?;
     let mut expected = [0; TRAILER_LEN as usize];
     expected[0] = 3;
     expected[2..6].copy_from_slice(&sums.crc.clone().finalize().to_le_bytes());

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use super::{Part, Plan};
-use crate::archive::reader::Archive;
-use crate::archive::verify::{Depth, Options, verify_file};
+use crate::archive::reader::{Archive, from_store};
+use crate::archive::verify::{Depth, Options, verify_opened};
 use crate::cli::RestoreArgs;
 use crate::config::{Config, Job};
 use crate::entry::Kind;
@@ -34,6 +34,7 @@ pub fn parts(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<V
 /// If anything is wrong with the archive or with the target.
 pub fn run(plan: &Plan, archive: &Archive, parts: &[Part]) -> Result<Exit> {
     let Plan { args, config, stop, .. } = *plan;
+    plan.services_down(parts.iter().map(|part| &part.target))?;
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
         verify(archive, config, stop)?;
     }
@@ -108,9 +109,9 @@ fn job_of<'a>(config: &'a Config, archive: &Archive) -> Result<&'a Job> {
 }
 
 fn verify(archive: &Archive, config: &Config, stop: &Stop) -> Result<()> {
-    let copy = archive.file().try_clone().map_err(|e| Error::io("open archive", archive.path(), e))?;
+    let opened = from_store(archive.store().clone(), archive.path())?;
     let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };
-    let verified = verify_file(copy, archive.path(), options, stop, &Progress::default())?;
+    let verified = verify_opened(opened, archive.path(), options, stop, &Progress::default())?;
     verified.problems.first().map_or(Ok(()), |problem| {
         Err(Error::damaged(format!(
             "archive {}: {problem}; nothing was touched; `tarkeep verify` says all that is wrong, --salvage restores what \

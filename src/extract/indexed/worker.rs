@@ -43,7 +43,7 @@ impl<'a> Worker<'a> {
             self.extraction.hands.stop.check()?;
             let mut decoder = std::mem::take(&mut self.decoder);
             let archive = self.extraction.archive;
-            let raw = decoder.read(archive.file(), &job.segment).map_err(|fault| match fault {
+            let raw = decoder.read(archive.store(), &job.segment).map_err(|fault| match fault {
                 Fault::Read(e) => Error::io("read archive", archive.path(), e)
                     .with_exit(if self.extraction.hands.salvage { Exit::Damaged } else { Exit::Failed }),
                 fault => Error::damaged(format!(
