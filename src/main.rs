@@ -49,6 +49,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
         Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
         Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
+        Command::Reset(args) => command::reset::run(&args, &config, &SystemClock, &listening()?),
         Command::Next(args) => command::next::run(&args, &config, now),
         Command::Check(args) => command::check::run(&args, &config, now),
         Command::Info(args) => command::info::run(&args, &config),

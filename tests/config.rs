@@ -65,6 +65,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert!(job.exclude.is_empty() && job.exclude_from.is_none() && job.state.is_none());
     assert!(!job.one_file_system && !job.exclude_caches && job.exclude_if_present.is_empty());
     assert!(!job.require_mount.source && !job.require_mount.destination);
+    assert!(job.services_down.is_empty() && !job.allow_reset);
     assert!(job.shown.iter().all(|shown| shown.origin == Origin::Default));
 }
 
@@ -90,6 +91,8 @@ fn every_setting_is_taken_from_the_environment() {
         ("TARKEEP_MODE", "600"),
         ("TARKEEP_OWNER", "1000:100"),
         ("TARKEEP_STATE", "/state"),
+        ("TARKEEP_SERVICES_DOWN", "database:5432, [::1]:80"),
+        ("TARKEEP_ALLOW_RESET", "1"),
         ("TARKEEP_NICE", "0"),
         ("TARKEEP_THREADS", "3"),
         ("TARKEEP_LOG", "debug"),
@@ -109,6 +112,9 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!((job.on_skipped, job.on_changed), (OnMiss::Fail, OnMiss::Fail));
     assert_eq!((job.mode, job.owner, job.nice), (0o600, Some((1000, 100)), 0));
     assert_eq!(job.state.as_deref(), Some(Path::new("/state")));
+    let services: Vec<_> = job.services_down.iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["database:5432", "[::1]:80"]);
+    assert!(job.allow_reset);
     assert_eq!(job.threads.get(), 3);
     assert_eq!(config.log, "debug");
     assert_eq!(config.log_format, config::LogFormat::Json);
@@ -365,6 +371,15 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
             "sources",
             "TARKEEP_REQUIRE_MOUNT: \"sources\": write source or destination",
         ),
+        (
+            "TARKEEP_SERVICES_DOWN",
+            "cache:6379,database",
+            "TARKEEP_SERVICES_DOWN: \"database\": the port is missing; write host:port, such as database:5432",
+        ),
+        ("TARKEEP_SERVICES_DOWN", "db:0", "TARKEEP_SERVICES_DOWN: \"db:0\": the port is a number from 1"),
+        ("TARKEEP_SERVICES_DOWN", "db:99999", "TARKEEP_SERVICES_DOWN: \"db:99999\": the port is a number"),
+        ("TARKEEP_SERVICES_DOWN", "http://db:80", "TARKEEP_SERVICES_DOWN: \"http://db:80\": not a host and"),
+        ("TARKEEP_ALLOW_RESET", "data", "TARKEEP_ALLOW_RESET: \"data\": write true or false"),
         (
             "TARKEEP_LOG",
             "verbose",

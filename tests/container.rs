@@ -173,6 +173,51 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
 }
 
 #[test]
+fn data_is_reset_and_brought_back_but_not_while_the_database_is_up() {
+    let Some(deployment) = Deployment::new("off", "") else { return };
+    deployment.fill();
+    let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
+    sh(&format!("cp -a {} {}", data.display(), kept.display()));
+    deployment.compose(&["up", "-d", "--no-build"]);
+    // Nobody is here to type the name of the job.
+    let reset = |arguments: &[&str]| {
+        let words = ["run", "--rm", "-T", "-e", "TARKEEP_ALLOW_RESET=1", "reset"];
+        let mut command = deployment.compose_command(&[&words[..], arguments].concat());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+
+    // Found by its name, as the compose file has it.
+    deployment.wait_for("the database to listen", || {
+        let (code, said) = reset(&["--dry-run"]);
+        code == Some(1)
+            && said.contains("database:5432 is up")
+            && said.contains("docker compose stop database")
+    });
+    assert_eq!(list(&data), list(&kept));
+    deployment.compose(&["stop", "database"]);
+    let (code, said) = reset(&["--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("database:5432 is down: "), "{said}");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    assert_owned_by_the_user(&deployment.archives()[0]);
+
+    // In the running service, where the data is mounted read-only, it says what to do.
+    fs::write(data.join("new"), "new").unwrap();
+    let container = deployment.container();
+    let words = ["exec", "-e", "TARKEEP_ALLOW_RESET=1", &container, "reset", "--yes"];
+    let output = Command::new("docker").args(words).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("docker compose run --rm reset"), "{said}");
+    fs::remove_file(data.join("new")).unwrap();
+
+    deployment.compose(&["run", "--rm", "-T", "restore", "latest"]);
+    assert_eq!(list(&data), list(&kept));
+    sh(&format!("diff -r --no-dereference {} {}", data.display(), kept.display()));
+}
+
+#[test]
 fn health_goes_bad_when_the_destination_is_taken_away() {
     let Some(deployment) = Deployment::new("* * * * *", "") else { return };
     deployment.fill();
@@ -262,23 +307,24 @@ impl Deployment {
         let mut compose = String::new();
         write!(
             compose,
-            "services:\n  restore:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
+            "services:\n  restore:\n    image: {}\n  reset:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n    \
+             healthcheck:\n      test: [\"CMD\", \"/bin/busybox\", \"true\"]\n      interval: 1s\n  backup:\n    image: {}\n    \
              healthcheck:\n      interval: 5s\n      retries: 1\n    environment:\n      \
              TARKEEP_SCHEDULE: \"{schedule}\"\n{environment}",
-            deployment.image, deployment.base, deployment.image
+            deployment.image, deployment.image, deployment.base, deployment.image
         )
         .unwrap();
         fs::write(deployment.path("override.yaml"), compose).unwrap();
         Some(deployment)
     }
 
-    /// The stand-in for the database: it only has to be there.
+    /// The stand-in for the database: it only has to be there, and to listen.
     fn build_base(&self) {
         let folder = self.path("base/bin");
         fs::create_dir_all(&folder).unwrap();
         fs::copy(busybox().unwrap(), folder.join("busybox")).unwrap();
         sh(&format!(
-            "tar -C {} -c . | docker import --change 'CMD [\"/bin/busybox\", \"sleep\", \"100000\"]' - {}",
+            "tar -C {} -c . | docker import --change 'CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"5432\"]' - {}",
             self.path("base").display(),
             self.base
         ));

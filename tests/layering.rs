@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop", "threads"]),
+    ("encryption", &[]),
+    ("archive", &["encryption", "progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
+    (
+        "config",
+        &["agenda", "archive::codec", "archive::name", "encryption", "schedule", "services", "source"],
+    ),
     (
         "job",
         &[
@@ -52,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
+    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
     (
@@ -65,13 +71,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "destination",
+            "encryption",
             "extract",
             "health",
             "job",
             "progress",
             "report",
+            "reset",
             "restore",
             "schedule",
+            "services",
             "source",
             "state",
             "stop",

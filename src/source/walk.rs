@@ -85,6 +85,8 @@ struct Level {
     next: usize,
     /// How much of [`Walk::name`] is this folder's.
     length: usize,
+    /// Whether a mark in it leaves out all but the marks.
+    marked: bool,
 }
 
 impl Walk {
@@ -136,6 +138,11 @@ impl Walk {
     /// The folders so far that look like those of running databases, in the order of their names.
     pub fn databases(&self) -> &[Database] {
         &self.databases
+    }
+
+    /// Whether what was found last stands for a folder that is left out: a mark in it, which alone is archived.
+    pub fn is_mark(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.marked && level.length < self.name.len())
     }
 
     /// Turn to this source.
@@ -353,11 +360,12 @@ impl Walk {
             marks.push(b"CACHEDIR.TAG");
         }
         marks.retain(|mark| names.has(mark));
+        let marked = !marks.is_empty();
         if let Some(mark) = marks.first() {
             log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
             names.keep(|name| marks.contains(&name));
         }
-        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len() });
+        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len(), marked });
         if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
             self.levels[far].folder = None;
         }
