@@ -96,8 +96,8 @@ impl Feed {
 
 /// What has been written: the index so far, and the sums over the tar stream.
 pub struct Body {
-    /// The index, not yet written.
-    pub index: Builder,
+    /// The index, not yet written, if there is to be one.
+    pub index: Option<Builder>,
     /// CRC-32 of the tar stream.
     pub crc: u32,
     /// Bytes of the tar stream.
@@ -105,7 +105,7 @@ pub struct Body {
     /// Bytes written.
     pub stored: u64,
     /// Hash of all that was written, where there is no index that has hashes.
-    pub whole: Option<blake3::Hasher>,
+    pub whole: blake3::Hasher,
 }
 
 /// Run the pipeline: `feed` gives segments in, `out` gets them in the same order.
@@ -197,34 +197,33 @@ fn write(
     progress: &Progress,
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<Body> {
-    // With an index the hashes of the segments say all.
-    let whole = (codec == Codec::None).then(blake3::Hasher::new);
-    let mut body = Body { index: Builder::new(), crc: 0, raw: 0, stored: 0, whole };
+    let index = codec.envelope().map(Builder::new);
+    let mut body = Body { index, crc: 0, raw: 0, stored: 0, whole: blake3::Hasher::new() };
 
     let mut crc = crc32fast::Hasher::new();
     // Headers of large files are short segments; the others go through as they are.
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     while let Ok(next) = order.recv() {
         match next {
-            Next::Entries(entries) if codec != Codec::None => {
-                for entry in entries {
-                    body.index.entry(entry);
+            Next::Entries(entries) => {
+                if let Some(index) = &mut body.index {
+                    entries.into_iter().for_each(|entry| index.entry(entry));
                 }
             }
-            Next::Entries(_) => {}
             Next::Segment(result) => {
                 let gone = || Error::failed("compress a segment: a thread ended early");
                 let Compressed { record, stored } = result.recv().map_err(|_| gone())??;
                 out.write_all(&stored).map_err(&failed)?;
-                if let Some(whole) = &mut body.whole {
-                    whole.update(&stored);
-                }
                 progress.stored(record.stored);
                 crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
                 body.raw += record.raw;
                 body.stored += record.stored;
-                if codec != Codec::None {
-                    body.index.segment(record);
+                // With an index the hashes of the segments say all.
+                match &mut body.index {
+                    Some(index) => index.segment(record),
+                    None => {
+                        body.whole.update(&stored);
+                    }
                 }
                 let _ = spare.send(stored);
             }

@@ -1,19 +1,22 @@
-//! Reading any tar stream from its beginning to its end: ustar, pax, GNU, v7, plain or in gzip members.
+//! Reading any tar stream from its beginning to its end: ustar, pax, GNU, v7, plain or compressed.
 //!
 //! This is how an archive without a usable index is read, and what the index is compared with. Only names, kinds and
 //! sizes are understood here; a body is passed over or read as it is stored.
 
-mod gzip;
+mod format;
 mod header;
 mod input;
+mod parts;
 
 use std::fmt;
 use std::io::{self, Read};
 
-pub use gzip::{Format, Gunzip, Trailing};
+pub use format::Format;
 pub use header::{Attributes, MAP_MAX, Member};
 use header::{Block, Extended, Type};
 pub use input::Input;
+pub(super) use parts::{Bytes, Part};
+pub use parts::{Gunzip, Trailing};
 
 use crate::error::cause_text;
 

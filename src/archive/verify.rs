@@ -47,7 +47,7 @@ pub struct Options {
 pub enum By {
     /// Its index: every byte has been compared.
     Index,
-    /// Reading it through: the CRC of each gzip member, and every tar header.
+    /// Reading it through: the checksums that the compression has, and every tar header.
     Reading,
     /// Reading it through: every tar header. A plain tar has no sums over what its files hold.
     Headers,

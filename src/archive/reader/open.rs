@@ -8,7 +8,8 @@ use std::path::Path;
 use libdeflater::Decompressor;
 
 use super::{Archive, Opened, Unindexed};
-use crate::archive::index::{self, FOOTER_LEN, Footer, Page, PageKind};
+use crate::archive::codec::zstd;
+use crate::archive::index::{self, Envelope, FOOTER_LEN, Footer, Page, PageKind};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 
@@ -32,12 +33,15 @@ pub fn from_file(file: File, path: &Path) -> Result<Opened> {
     }
     let length = metadata.len();
     let path = path.to_path_buf();
-    let mut start = [0; index::START.len()];
-    let ours = length >= index::HEADER_LEN && {
-        read_at(&file, &path, &mut start, 0)?;
-        start == index::START
-    };
+    let longest = Envelope::ALL.map(Envelope::start_len).into_iter().max().unwrap_or(0);
+    let mut start = vec![0; longest.min(length) as usize];
+    read_at(&file, &path, &mut start, 0)?;
+    let ours = Envelope::of(&start).is_some();
     let damage = match footer(&file, &path, length)? {
+        Ok(footer) if footer.envelope == Envelope::Zstd && !zstd::BUILT => {
+            let shown = printable_path(&path);
+            return Err(Error::failed(format!("archive {shown}: this tarkeep was built without zstd")));
+        }
         Ok(footer) => match table(&file, &path, &footer)? {
             Ok(pages) => {
                 return Ok(Opened::Indexed(Box::new(Archive::new(file, path, length, footer, pages))));
@@ -113,19 +117,20 @@ fn index_bytes(file: &File, footer: &Footer, at: u64, length: u64) -> io::Result
     let outside = || io::Error::new(io::ErrorKind::InvalidData, "outside the index");
     let last =
         at.checked_add(length).filter(|end| *end <= footer.length && length > 0).ok_or_else(outside)? - 1;
-    let position = |at| index::position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
+    let envelope = footer.envelope;
+    let position = |at| envelope.position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
     let (first, last) = (position(at)?, position(last)?);
     let mut bytes = vec![0; (last - first + 1) as usize];
     file.read_exact_at(&mut bytes, first)?;
 
     // Close the gaps that the members' ends and beginnings make.
     let mut kept = (index::PIECE - (at % index::PIECE as u64) as usize).min(bytes.len());
-    let mut next = kept + index::MEMBER_LEN - index::PIECE;
+    let mut next = kept + envelope.member_len() - index::PIECE;
     while next < bytes.len() {
         let piece = index::PIECE.min(bytes.len() - next);
         bytes.copy_within(next..next + piece, kept);
         kept += piece;
-        next += index::MEMBER_LEN;
+        next += envelope.member_len();
     }
     bytes.truncate(kept);
     Ok(bytes)

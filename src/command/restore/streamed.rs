@@ -166,7 +166,7 @@ impl Streamed<'_> {
         let file = file.try_clone().map_err(|e| Error::io("open archive", path, e))?;
         let mut input = Input::file(file, path, self.stop)?;
         if damage.is_some() {
-            input = input.first_member();
+            input = input.only_data();
         }
         if self.trusted {
             return Ok(input);
