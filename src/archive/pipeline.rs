@@ -9,6 +9,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::codec::Codec;
+use super::cut;
 use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash};
 use super::segment::{Encoder, Shape};
 use crate::error::{Error, Result};
@@ -50,6 +51,7 @@ pub struct Feed {
     order: Sender<Next>,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     segments: u64,
+    codec: Codec,
 }
 
 /// Why feeding ends early.
@@ -72,6 +74,11 @@ impl Feed {
         let mut buffer = self.spare.1.try_recv().unwrap_or_default();
         buffer.clear();
         buffer
+    }
+
+    /// How large the pieces of a body of this length are.
+    pub fn piece(&self, body: u64) -> usize {
+        cut::piece(body, self.codec)
     }
 
     /// The number of the next segment.
@@ -121,10 +128,12 @@ pub fn run<T>(
     failed: impl Fn(std::io::Error) -> Error + Send,
 ) -> Result<(T, Body)> {
     let threads = compressing(codec, threads);
+    // Segments that wait for bzip2 wait long, and nobody for them.
+    let ahead = if codec == Codec::Bzip2 { 1 } else { threads };
     thread::scope(|scope| {
         // In here, so that threads that wait for them end when one of the others could not be started.
-        let (work_in, work) = bounded::<(Raw, Slot)>(threads);
-        let (order_in, order) = bounded::<Next>(2 * threads + 2);
+        let (work_in, work) = bounded::<(Raw, Slot)>(ahead);
+        let (order_in, order) = bounded::<Next>(threads + ahead + 2);
         let spare = unbounded();
         for _ in 0..threads {
             let (work, spare) = (work.clone(), spare.clone());
@@ -133,7 +142,7 @@ pub fn run<T>(
         drop(work);
         let recycle = spare.0.clone();
         let writer = spawn(scope, move || write(&order, &recycle, codec, out, progress, failed))?;
-        let mut end = Feed { work: work_in, order: order_in, spare, segments: 0 };
+        let mut end = Feed { work: work_in, order: order_in, spare, segments: 0, codec };
         let fed = feed(&mut end);
         drop(end);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -147,11 +156,11 @@ pub fn run<T>(
     })
 }
 
-/// How many of the threads compress. At libdeflate's levels 10 to 12 each takes 10.5 MiB, measured, and a thread may cost
-/// 8 (tests/memory.rs): where there are more than two, a third of them is left out.
+/// How many of the threads compress. At libdeflate's levels 10 to 12 each takes 10.5 MiB, measured, with bzip2 a little
+/// more, and a thread may cost 8 (tests/memory.rs): where there are more than two, a third of them is left out.
 fn compressing(codec: Codec, threads: usize) -> usize {
     match codec {
-        Codec::Gzip(10..) => (2 * threads).div_ceil(3),
+        Codec::Gzip(10..) | Codec::Bzip2 => (2 * threads).div_ceil(3),
         _ => threads,
     }
 }

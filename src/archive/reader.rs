@@ -88,9 +88,9 @@ impl Archive {
         Self { file, path, length, footer, segments, entries, about, recent: Mutex::new(None) }
     }
 
-    /// Give up on its index.
-    pub fn into_unindexed(self, damage: String) -> Unindexed {
-        Unindexed { file: self.file, path: self.path, length: self.length, damage: Some(damage) }
+    /// Give up on its index, because of this damage to it or because it is not to be believed.
+    pub fn into_unindexed(self, damage: Option<String>) -> Unindexed {
+        Unindexed { file: self.file, path: self.path, length: self.length, damage }
     }
 
     /// Where it is.

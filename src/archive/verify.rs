@@ -154,7 +154,7 @@ pub fn verify_file(
             match indexed::verify(&archive, options, stop, progress) {
                 Err(e) if e.exit() == Exit::Damaged => {
                     // The index cannot be followed to its end: what can be said is what any other reader would find.
-                    archive.into_unindexed(index_problem(&e, path))
+                    archive.into_unindexed(Some(index_problem(&e, path)))
                 }
                 other => return other,
             }

@@ -62,7 +62,7 @@ pub fn write<F: Iterator<Item = Found>>(
     let start = options.codec.envelope().map_or(&[][..], Envelope::start);
     out.write_all(start).map_err(failed)?;
     let feed = |feed: &mut Feed| {
-        let mut writer = Writer::new(feed, stop, progress);
+        let mut writer = Writer::new(feed, (stop, progress), options.codec.envelope().is_none());
         for found in found.by_ref() {
             stop.check()?;
             match found {
@@ -113,6 +113,8 @@ struct Writer<'a> {
     feed: &'a mut Feed,
     stop: &'a Stop,
     progress: &'a Progress,
+    /// Whether the first entry says who made the archive, as there is no index to say it.
+    marks: bool,
     report: Report,
     group: Vec<u8>,
     group_headers: Vec<(usize, usize)>,
@@ -123,11 +125,12 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(feed: &'a mut Feed, stop: &'a Stop, progress: &'a Progress) -> Self {
+    fn new(feed: &'a mut Feed, (stop, progress): (&'a Stop, &'a Progress), marks: bool) -> Self {
         Self {
             feed,
             stop,
             progress,
+            marks,
             report: Report::default(),
             group: Vec::new(),
             group_headers: Vec::new(),
@@ -148,7 +151,8 @@ impl<'a> Writer<'a> {
         let mut content = entry.content.take();
         let sparse = content.as_ref().and_then(|content| body::sparse(&entry, content.as_ref()));
         self.headers.clear();
-        header::append(&entry, sparse.as_ref(), &mut self.headers);
+        let marked = self.marks && self.report.entries == 0;
+        header::append(&entry, sparse.as_ref(), marked, &mut self.headers);
         self.progress.entry();
         if entry.size >= cut::LARGE
             && let Some(content) = &mut content

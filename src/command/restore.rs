@@ -50,6 +50,10 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
         file = kept(file, args, config, stop)?;
     }
     let archive = match from_file(file, &which.path)? {
+        // Nobody is to be tricked by an index that says other things than the tar stream.
+        Opened::Indexed(archive) if args.untrusted => {
+            return streamed::run(args, config, &archive.into_unindexed(None), stop, began);
+        }
         Opened::Indexed(archive) => archive,
         Opened::Unindexed(unindexed) => return streamed::run(args, config, &unindexed, stop, began),
     };
@@ -58,7 +62,7 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
             let text = e.to_string();
             let front = format!("archive {}: ", printable_path(&which.path));
             let damage = text.strip_prefix(&front).unwrap_or(&text).to_string();
-            return streamed::run(args, config, &archive.into_unindexed(damage), stop, began);
+            return streamed::run(args, config, &archive.into_unindexed(Some(damage)), stop, began);
         }
         parts => parts?,
     };
@@ -332,7 +336,12 @@ fn target(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
 fn retyped(args: &RestoreArgs) -> String {
     let mut words = vec![printable(args.archive.as_bytes())];
     words.extend(args.paths.iter().map(|path| printable(path.as_bytes())));
-    for (set, flag) in [(args.force, "--force"), (args.delete, "--delete")] {
+    for (set, flag) in [
+        (args.force, "--force"),
+        (args.delete, "--delete"),
+        (args.trust, "--trust"),
+        (args.untrusted, "--untrusted"),
+    ] {
         if set {
             words.push(flag.into());
         }

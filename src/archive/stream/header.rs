@@ -1,6 +1,7 @@
 //! One entry's headers: the ustar block with its dialects, and what extended headers say over it.
 
 use super::BLOCK;
+use crate::archive::header::MARK;
 use crate::entry::{Kind, Timestamp};
 
 /// One entry, as its headers have it.
@@ -29,6 +30,8 @@ pub struct Member {
     pub map: Option<Vec<(u64, u64)>>,
     /// What ustar headers have no place for.
     pub attributes: Attributes,
+    /// Whether a comment of its own says that tarkeep made the archive, as that of the first entry may.
+    pub marked: bool,
     /// Where its first header starts in the stream.
     pub offset: u64,
     /// Bytes of all its headers.
@@ -248,6 +251,7 @@ pub(super) struct Extended {
     sparse_name: Option<Vec<u8>>,
     real: Option<u64>,
     attributes: Attributes,
+    marked: bool,
 }
 
 impl Extended {
@@ -280,6 +284,7 @@ impl Extended {
             b"uid" => self.uid = number()?,
             b"gid" => self.gid = number()?,
             b"mtime" => self.mtime = if value.is_empty() { None } else { Some(time(value)?) },
+            b"comment" => self.marked = value == MARK,
             b"SCHILY.devmajor" => self.major = device()?,
             b"SCHILY.devminor" => self.minor = device()?,
             b"GNU.sparse.name" => self.sparse_name = text(),
@@ -325,6 +330,7 @@ impl Extended {
     /// Of a global header: what cannot be true of all entries would only pile up.
     pub fn forget_what_is_of_one(&mut self) {
         self.attributes = Attributes::default();
+        self.marked = false;
         self.map = Vec::new();
         (self.sparse, self.map_in_body, self.sparse_name, self.real) = (false, false, None, None);
     }
@@ -339,6 +345,7 @@ impl Extended {
         self.mtime = above.mtime.or(self.mtime);
         self.major = above.major.or(self.major);
         self.minor = above.minor.or(self.minor);
+        self.marked |= above.marked;
         self.sparse |= above.sparse;
         self.map_in_body |= above.map_in_body;
         if !above.map.is_empty() {
@@ -406,6 +413,7 @@ impl Extended {
             sparse,
             map,
             attributes: self.attributes,
+            marked: self.marked,
             offset,
             headers,
         })

@@ -58,9 +58,11 @@ pub fn run(
     if let Some(damage) = &unindexed.damage {
         log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
     }
+    let mut streamed = Streamed { unindexed, trusted: true, stop };
     // Ours is believed with its index, and no less without it.
-    let trusted = args.trust || unindexed.damage.is_some();
-    let streamed = Streamed { unindexed, trusted, stop };
+    let ours = !args.untrusted && (unindexed.damage.is_some() || streamed.is_marked()?);
+    let trusted = args.trust || ours;
+    streamed.trusted = trusted;
     let mut goals = goals(args, config)?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
     let mut names = Names::new(&paths);
@@ -95,7 +97,9 @@ pub fn run(
         target(args, config, part)?;
     }
     let whose = match (&unindexed.damage, trusted) {
+        _ if args.untrusted => "which is not trusted",
         (Some(_), _) => "whose index is damaged",
+        (None, true) if ours => "which was made without an index",
         (None, true) => "which has no index, and is trusted",
         (None, false) => "which has no index: anybody may have made it",
     };
@@ -120,9 +124,7 @@ pub fn run(
         Ok((extracted, selection.kept_with(rooted[number])))
     })?;
     if !trusted && sys::is_root() {
-        log::warn!(
-            "anybody may have made an archive without an index: owners were not set; --trust sets them"
-        );
+        log::warn!("anybody may have made the archive: owners were not set; --trust sets them");
     }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
     done(args, &parts, &extracted, began, remedy)
@@ -182,6 +184,14 @@ impl Streamed<'_> {
                 human_bytes(most)
             ),
         ))
+    }
+
+    /// Whether its first entry says that tarkeep made it.
+    fn is_marked(&self) -> Result<bool> {
+        // What is wrong with it will be said.
+        let first = Stream::new(self.input()?).next_member();
+        self.stop.check()?;
+        Ok(first.is_ok_and(|first| first.is_some_and(|first| first.marked)))
     }
 
     /// Read it through: verify it, see its names, and count what goes where.
