@@ -1,5 +1,6 @@
 //! What a source finds and an archive holds: the words that the two share.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -116,6 +117,19 @@ pub trait Content: fmt::Debug + Send {
     fn changed(&mut self) -> io::Result<bool>;
 }
 
+/// The order of names in an archive: by bytes, `/` before all others, so that a folder stands directly before what is
+/// in it.
+pub fn name_order(a: &[u8], b: &[u8]) -> Ordering {
+    let key = |byte: &u8| if *byte == b'/' { 0 } else { u16::from(*byte) + 1 };
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    a[same..].first().map(key).cmp(&b[same..].first().map(key))
+}
+
+/// Whether a name is this entry's or below it. Everything is below the empty name.
+pub fn is_below(name: &[u8], folder: &[u8]) -> bool {
+    folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
 /// What the names of the folders begin with that restores work in.
 pub const RESTORE_FOLDER: &str = ".tarkeep-restore-";
 
@@ -147,4 +161,18 @@ pub enum Miss {
     Changed,
     /// Could not be read: the run is incomplete.
     Skipped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slash_is_the_smallest_byte() {
+        let mut names: Vec<&[u8]> =
+            vec![b"a-b", b"a/x", b"a", b"a\x01", b"a/x/y", b"a/x!", b"a.txt", b"\xff"];
+        names.sort_by(|a, b| name_order(a, b));
+        let sorted: Vec<&[u8]> = vec![b"a", b"a/x", b"a/x/y", b"a/x!", b"a\x01", b"a-b", b"a.txt", b"\xff"];
+        assert_eq!(names, sorted);
+    }
 }

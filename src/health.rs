@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::zone::Tz;
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::agenda::{Times, said};
 use crate::exit::Exit;
-use crate::state::State;
+use crate::state::{Keeper, State};
 
 /// How late the loop may be before it counts as dead.
 const SLACK: TimeDelta = TimeDelta::minutes(2);
@@ -20,8 +20,8 @@ pub struct Facts<'a> {
     pub times: Times<'a>,
     /// What is remembered of the job.
     pub state: &'a State,
-    /// Whether the daemon's process lives.
-    pub alive: bool,
+    /// The daemon's process.
+    pub keeper: Keeper,
     /// Whether a run of any job is on: others wait for it.
     pub busy: bool,
     /// What is wrong with the destination, if something is.
@@ -89,14 +89,21 @@ pub fn judge(facts: Facts<'_>, now: DateTime<Utc>) -> Health {
 }
 
 fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> (Status, String) {
-    let Facts { times, state, alive, busy, destination } = facts;
+    let Facts { times, state, keeper, busy, destination } = facts;
     let local = |at: DateTime<Utc>| at.with_timezone(&times.zone);
     let when = |at: DateTime<Utc>| said(local(at));
     if let Some(problem) = destination {
         return (Status::Failed, problem.to_owned());
     }
-    if !alive {
-        return (Status::Failed, "the daemon is not running".into());
+    match keeper {
+        Keeper::None => return (Status::Failed, "the daemon is not running".into()),
+        Keeper::Stopped(pid) => {
+            let reason = format!(
+                "the daemon's process {pid} is stopped and begins no run: SIGCONT lets it go on, or start it anew"
+            );
+            return (Status::Failed, reason);
+        }
+        Keeper::Alive => {}
     }
     let Some(next) = next else {
         return (Status::Healthy, "the daemon is running; the schedule is off".into());

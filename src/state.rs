@@ -3,8 +3,11 @@
 //! It may be deleted at any time: then only the catch-up and the history are gone, never an archive. So a file that
 //! cannot be read is a warning, and counts as none.
 
+mod keeper;
+mod records;
+
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +16,13 @@ use chrono::{DateTime, Utc};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+pub use self::keeper::{Keeper, Occupied};
 use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
-use crate::printable::{printable, printable_path};
+use crate::printable::printable_path;
+
+pub use records::{Record, Records};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,47 +177,6 @@ impl Folder {
             .map_err(|e| Error::io("sync state folder", &self.0, e))
     }
 
-    /// Say that a daemon keeps this job, for as long as what is returned is kept. The kernel drops it with the process.
-    ///
-    /// # Errors
-    /// If another daemon keeps it, or the folder cannot be written.
-    pub fn occupy(&self, job: &str) -> Result<Occupied> {
-        self.create()?;
-        let path = self.file(job, "daemon");
-        let file = open_lock(&path)?;
-        // A health check holds the lock shared for a moment to find out whether it is held.
-        for attempt in 0.. {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if attempt < 20 => {
-                    std::thread::sleep(std::time::Duration::from_millis(50));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::locked(format!(
-                        "another daemon keeps the job {} with its state in {}; stop that one, or give this job \
-                         another name or another state folder",
-                        printable(job.as_bytes()),
-                        printable_path(&self.0)
-                    )));
-                }
-                Err(TryLockError::Error(error)) => {
-                    let (path, cause) = (printable_path(&path), cause_text(&error));
-                    log::warn!("lock {path}: {cause}; health cannot tell whether the daemon lives");
-                    break;
-                }
-            }
-        }
-        Ok(Occupied { _file: file })
-    }
-
-    /// Whether a daemon keeps this job. Where the file system knows no locks, that is believed.
-    pub fn occupied(&self, job: &str) -> bool {
-        match File::open(self.file(job, "daemon")) {
-            Ok(file) => file.try_lock_shared().is_err(),
-            Err(_) => false,
-        }
-    }
-
     fn create(&self) -> Result<()> {
         match fs::create_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -244,12 +209,6 @@ fn open_lock(path: &Path) -> Result<File> {
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(|e| Error::io("open lock", path, e))
-}
-
-/// The sign that a daemon keeps a job.
-#[derive(Debug)]
-pub struct Occupied {
-    _file: File,
 }
 
 /// Instants in RFC 3339, as people can read and edit them.

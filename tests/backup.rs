@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use common::program::{self, stderr as text};
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -24,8 +25,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-        command.args(arguments).env_clear().stdin(Stdio::null());
+        let mut command = program::command(arguments);
         command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.at("backup"));
         command
     }
@@ -49,10 +49,6 @@ impl Place {
         }
         count
     }
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn a_terminal_is_not_sent_an_archive() {
     }
     let place = Place::new();
     place.fill(1);
-    let line = format!("{} backup -o -", env!("CARGO_BIN_EXE_tarkeep"));
+    let line = format!("{} backup -o -", program::TARKEEP);
     let output = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .env("TARKEEP_SOURCE", place.at("data"))

@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use rustix::process::{Pid, Signal, kill_process};
 use tarkeep::agenda::OnStart;
 use tarkeep::clock::SystemClock;
@@ -22,6 +21,7 @@ use tarkeep::daemon::{self, Planned, Ran, Runner};
 use tarkeep::error::Error;
 use tarkeep::exit::Exit;
 use tarkeep::stop::Stop;
+use tarkeep::zone::Tz;
 use tempfile::TempDir;
 
 /// Nothing here takes a second on a machine that has nothing else to do.
@@ -314,6 +314,87 @@ fn while_nothing_is_due_it_does_nothing() {
         thread::sleep(Duration::from_secs(1));
         field("voluntary_ctxt_switches") == before
     });
+}
+
+#[test]
+fn after_a_run_its_memory_is_given_back() {
+    let place = Place::new();
+    let data = place.folder.path().join("data");
+    for folder in 0..20 {
+        let folder = data.join(format!("folder {folder}"));
+        fs::create_dir(&folder).unwrap();
+        for file in 0..1000 {
+            fs::write(folder.join(format!("a file with a name of some length {file}")), "content").unwrap();
+        }
+    }
+    let mut process = place.run(&[("TARKEEP_ON_START", "always"), ("TARKEEP_THREADS", "8")]);
+    process.wait_for("archive", || place.state()["last"]["exit"] == 0);
+    let status = format!("/proc/{}/status", process.child.id());
+    let anonymous = || -> u64 {
+        let text = fs::read_to_string(&status).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    };
+    // Allocated by the process itself; what is mapped from its file the kernel takes back when it needs to.
+    process.wait_for("memory", || anonymous() < 2048);
+}
+
+/// What a health check says, beside the daemon or in its namespace.
+fn health(place: &Place, before: &[String]) -> (Option<i32>, String) {
+    let mut words = before.to_vec();
+    words.push(env!("CARGO_BIN_EXE_tarkeep").into());
+    let mut command = Command::new(&words[0]);
+    place.prepare(&mut command, &[]);
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    let output = command.args(&words[1..]).arg("health").output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// Whether a process is stopped, as the kernel says it.
+fn is_stopped(id: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{}/stat", id.as_raw_nonzero())).unwrap().contains(") T ")
+}
+
+#[test]
+fn health_says_that_the_daemon_is_stopped_long_before_a_run_is_due() {
+    let place = Place::new();
+    let mut process = place.run(&[]);
+    process.says("next run at");
+    let id = Pid::from_child(&process.child);
+    assert_eq!(health(&place, &[]).0, Some(0));
+    process.signal(Signal::STOP);
+    process.wait_for("stop", || is_stopped(id));
+    let (code, said) = health(&place, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("the daemon's process {} is stopped", id.as_raw_nonzero())), "{said}");
+    process.signal(Signal::CONT);
+    process.wait_for("going on", || !is_stopped(id));
+    assert_eq!(health(&place, &[]).0, Some(0));
+    process.signal(Signal::KILL);
+    process.ends();
+    let (code, said) = health(&place, &[]);
+    assert!(code == Some(1) && said.contains("the daemon is not running"), "{said}");
+}
+
+#[test]
+fn health_in_the_same_container_says_that_pid_1_is_stopped() {
+    if !may_be_init() {
+        return;
+    }
+    let place = Place::new();
+    let mut process = as_init(&place, "", &[]);
+    process.says("next run at");
+    let id = inner(&mut process);
+    let there = ["nsenter", "-p", "-m", "-t", &id.as_raw_nonzero().to_string()].map(str::to_owned);
+    assert_eq!(health(&place, &there).0, Some(0));
+    kill_process(id, Signal::STOP).unwrap();
+    process.wait_for("stop", || is_stopped(id));
+    let (code, said) = health(&place, &there);
+    assert!(code == Some(1) && said.contains("the daemon's process 1 is stopped"), "{said}");
+    // From outside its number means another process, and nothing is said of that one.
+    assert_eq!(health(&place, &[]).0, Some(0));
 }
 
 /// The process that `unshare` has forked, by the number that it has here.

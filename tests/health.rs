@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use tarkeep::agenda::Times;
 use tarkeep::exit::Exit;
 use tarkeep::health::{Facts, Health, Status, grace, judge};
 use tarkeep::schedule::Schedule;
-use tarkeep::state::{LastRun, Open, State};
+use tarkeep::state::{Keeper, LastRun, Open, State};
+use tarkeep::zone::Tz;
 
 fn utc(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -18,7 +18,7 @@ struct Case {
     schedule: &'static str,
     catch_up: Duration,
     state: State,
-    alive: bool,
+    keeper: Keeper,
     busy: bool,
     destination: Option<&'static str>,
 }
@@ -28,7 +28,7 @@ impl Case {
     fn nightly() -> Self {
         let state = State { since: Some(utc("2026-11-10T12:00:00Z")), ..State::default() };
         let catch_up = Duration::from_hours(12);
-        Self { schedule: "01:00", catch_up, state, alive: true, busy: false, destination: None }
+        Self { schedule: "01:00", catch_up, state, keeper: Keeper::Alive, busy: false, destination: None }
     }
 
     fn ran(mut self, began: &str, exit: Exit) -> Self {
@@ -48,8 +48,8 @@ impl Case {
     fn judge(&self, now: &str) -> Health {
         let schedule: Schedule = self.schedule.parse().unwrap();
         let times = Times { schedule: &schedule, zone: Tz::UTC, catch_up: self.catch_up };
-        let Self { state, alive, busy, destination, .. } = self;
-        judge(Facts { times, state, alive: *alive, busy: *busy, destination: *destination }, utc(now))
+        let Self { state, keeper, busy, destination, .. } = self;
+        judge(Facts { times, state, keeper: *keeper, busy: *busy, destination: *destination }, utc(now))
     }
 
     #[track_caller]
@@ -134,8 +134,10 @@ fn a_later_step_that_failed_degrades() {
 #[test]
 fn a_dead_daemon_and_a_lost_destination_fail() {
     let mut case = Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Complete);
-    case.alive = false;
+    case.keeper = Keeper::None;
     case.expect("2026-11-20T02:00:00Z", Failed, "the daemon is not running");
+    case.keeper = Keeper::Stopped(7);
+    case.expect("2026-11-20T02:00:00Z", Failed, "the daemon's process 7 is stopped");
     case.destination = Some("destination /backup: no such file or directory");
     case.expect("2026-11-20T02:00:00Z", Failed, "destination /backup");
 }

@@ -7,9 +7,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use common::made;
+use common::program::tarkeep;
 use common::tree::fingerprint;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -145,14 +146,9 @@ impl World {
     fn restore(&self, tar: &[u8], arguments: &[&str]) -> Output {
         let archive = self.at("archive");
         fs::write(&archive, tar).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-            .args(["restore", archive.to_str().unwrap(), "--to", self.at("out").to_str().unwrap()])
-            .args(arguments)
-            .env_clear()
-            .env("TARKEEP_DESTINATION", self.folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let out = self.at("out");
+        let restore = ["restore", archive.to_str().unwrap(), "--to", out.to_str().unwrap()];
+        let output = tarkeep(&[&restore, arguments].concat(), self.folder.path());
         self.untouched();
         output
     }

@@ -4,20 +4,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::backups::{Archives, backup, litter, run, source};
+use common::backups::{Archives, STEPS, backup, litter, run, source};
 use common::disk;
-
-/// The steps of `destination` at which a debug build kills itself when it is told to.
-const STEPS: [&str; 8] = [
-    "folders-made",
-    "temporary-made",
-    "written",
-    "before-sync",
-    "before-check",
-    "before-name",
-    "named",
-    "synced",
-];
 
 #[test]
 fn a_kill_at_any_step_is_made_good_by_the_next_run() {

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::made;
+use common::program::{self, command_in, text};
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
 use tarkeep::entry::Kind;
 
 fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-    command.args(arguments).current_dir(folder).env_clear().env("TARKEEP_DESTINATION", folder);
-    command.env("TZ", "Europe/Berlin").stdin(Stdio::null());
+    let mut command = command_in(arguments, folder);
+    command.env("TZ", "Europe/Berlin");
     command
 }
 
@@ -24,15 +24,8 @@ fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 fn said(arguments: &[&str], folder: &Path) -> String {
-    let output = tarkeep(arguments, folder);
-    assert_eq!(text(&output.stderr), "", "{arguments:?}");
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stdout));
-    text(&output.stdout)
+    program::of(command(arguments, folder))
 }
 
 /// A destination with the assortment, called like a run's archive, and its path.

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use common::made::{self, entry, file};
+use common::program::{TARKEEP, command_in, text};
+use common::trace::read_of;
 use common::tree::{everything, noise};
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
@@ -17,18 +19,13 @@ use tarkeep::archive::reader::{self, Opened};
 use tarkeep::entry::{Entry, Kind, Timestamp};
 
 fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-    command.args(arguments).current_dir(folder).env_clear().env("TARKEEP_DESTINATION", folder);
-    command.env("TZ", "Europe/Berlin").env("TARKEEP_NICE", "0").stdin(Stdio::null());
+    let mut command = command_in(arguments, folder);
+    command.env("TZ", "Europe/Berlin");
     command
 }
 
 fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What it printed; it ended with this code.
@@ -173,25 +170,10 @@ fn for_one_file_little_is_read() {
     let path = archive(folder.path(), "x.tar.gz", entries, Codec::Gzip(1));
     let length = path.metadata().unwrap().len();
     assert!(length > 7 << 20, "{length}");
-    let trace = folder.path().join("trace");
-    let traced = Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-o"])
-        .args([trace.as_os_str(), env!("CARGO_BIN_EXE_tarkeep").as_ref()])
-        .args(["cat", "x.tar.gz", "data/02345"])
-        .current_dir(folder.path())
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .output();
-    let output = match traced {
-        Ok(output) if output.status.success() => output,
-        _ => return common::skip("strace, and being allowed to trace"),
+    let Some((read, output)) = read_of("x.tar.gz", &["cat", "x.tar.gz", "data/02345"], folder.path()) else {
+        return;
     };
-    assert!(output.stdout == noise(3000, (2345 % 251) as u8));
-    let trace = fs::read_to_string(trace).unwrap();
-    let of_archive: Vec<_> = trace.lines().filter(|line| line.contains("x.tar.gz>")).collect();
-    assert!(!of_archive.is_empty() && !of_archive.iter().any(|line| line.contains("mmap(")), "{trace}");
-    let count = |line: &&str| line.rsplit_once(" = ").and_then(|(_, count)| count.parse::<u64>().ok());
-    let read: u64 = of_archive.iter().filter_map(count).sum();
+    assert!(output.stdout == noise(3000, (2345 % 251) as u8), "{}", text(&output.stderr));
     // One segment of at most 2 MiB, and pages of the index.
     assert!((3000..2_400_000).contains(&read) && read < length / 2, "{read} of {length}");
 }
@@ -410,7 +392,7 @@ fn a_folder_that_cannot_be_read_is_trouble_and_not_gone() {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(folder.path().join("x.tar.gz"), Permissions::from_mode(0o644)).unwrap();
     let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_tarkeep")])
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", TARKEEP])
         .args(["diff", "x.tar.gz", "data"])
         .current_dir(folder.path())
         .env_clear()

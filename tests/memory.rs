@@ -1,5 +1,5 @@
-//! Memory is bounded, whatever the tree: at most 32 MiB, 8 MiB for each thread, and 150 bytes and the name for each
-//! entry.
+//! Memory is bounded, whatever the tree: to archive it, 32 MiB at most, 8 MiB for each thread, and 150 bytes and the name
+//! for each entry; to restore it, 128 MiB.
 
 mod common;
 
@@ -9,21 +9,23 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::disk::Disk;
+use common::program::command_in;
 
 const MIB: u64 = 1 << 20;
 
-/// The program's peak of resident memory while it archives the folder `data` in this folder, in bytes.
-fn peak(folder: &Path, codec: &str, threads: u64) -> u64 {
-    let archive = folder.join("x.tar.gz");
-    let mut tarkeep = Command::new(env!("CARGO_BIN_EXE_tarkeep"));
-    tarkeep.env_clear().env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_NICE", "0").current_dir(folder);
-    tarkeep.args(["backup", "--source", "data", "--codec", codec, "--threads", &threads.to_string()]);
-    tarkeep.arg("-o").arg(&archive);
-    tarkeep.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+/// The program's peak of resident memory while it does this in a folder, in bytes.
+fn peak(folder: &Path, arguments: &[&str]) -> u64 {
+    let mut tarkeep = command_in(arguments, folder);
+    tarkeep.env("TARKEEP_CONFIG", "/dev/null").stdout(Stdio::null()).stderr(Stdio::null());
     let (status, kib) = wait(tarkeep.spawn().unwrap());
-    assert_eq!(status, 0, "how the program ended, as wait(2) says it");
-    fs::remove_file(archive).unwrap();
+    assert_eq!(status, 0, "how {arguments:?} ended, as wait(2) says it");
     kib * 1024
+}
+
+/// Archive the folder `data` in this folder to `x.tar.gz`.
+fn archived(folder: &Path, codec: &str, threads: u64) -> u64 {
+    let threads = threads.to_string();
+    peak(folder, &["backup", "--source", "data", "--codec", codec, "--threads", &threads, "-o", "x.tar.gz"])
 }
 
 /// Wait for a child: its status, and its peak of resident memory in KiB.
@@ -41,13 +43,35 @@ fn wait(child: Child) -> (i32, u64) {
 
 fn within(folder: &Path, (codec, threads): (&str, u64), entries: u64, names: u64) {
     let limit = (32 + 8 * threads) * MIB + 150 * entries + names;
-    let peak = peak(folder, codec, threads);
+    let peak = archived(folder, codec, threads);
+    fs::remove_file(folder.join("x.tar.gz")).unwrap();
     let (peak_mib, limit_mib) = (peak / MIB, limit / MIB);
     println!("{codec}, {threads} threads, {entries} entries: {peak_mib} MiB of {limit_mib}");
     assert!(
         peak <= limit,
         "{peak_mib} MiB with {threads} threads and {entries} entries, more than {limit_mib}"
     );
+}
+
+/// Archive it and restore it, with an index and by reading through, on the cores of a large machine.
+fn restored_within(folder: &Path) {
+    archived(folder, "gzip:1", 2);
+    let plain = File::create(folder.join("plain.tar")).unwrap();
+    let unpacked = Command::new("gzip").args(["-dc", "x.tar.gz"]).current_dir(folder).stdout(plain).status();
+    assert!(unpacked.unwrap().success());
+    for archive in ["x.tar.gz", "plain.tar"] {
+        let arguments = ["restore", archive, "--to", "out"];
+        let mut restore = command_in(&arguments, folder);
+        restore.env("TARKEEP_THREADS", "16").stdout(Stdio::null()).stderr(Stdio::piped());
+        let (status, kib) = wait(restore.spawn().unwrap());
+        assert_eq!(status, 0, "how {arguments:?} ended, as wait(2) says it");
+        println!("restore {archive}: {} MiB", kib / 1024);
+        assert!(kib <= 128 * 1024, "restore of {archive}: {} MiB", kib / 1024);
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
+    for archive in ["x.tar.gz", "plain.tar"] {
+        fs::remove_file(folder.join(archive)).unwrap();
+    }
 }
 
 fn noise(length: usize) -> Vec<u8> {
@@ -70,6 +94,7 @@ fn many_files_in_one_folder_cost_their_names_and_little_more() {
         File::create(disk.path().join(format!("data/{number:06}"))).unwrap();
     }
     within(disk.path(), ("gzip:6", 1), count, count * "data/000000".len() as u64);
+    restored_within(disk.path());
 }
 
 #[test]
@@ -84,6 +109,7 @@ fn many_hard_links_cost_their_names_and_little_more() {
     }
     let names = count * ("data/000000".len() + "data/again/000000".len()) as u64;
     within(disk.path(), ("gzip:6", 1), 2 * count, names);
+    restored_within(disk.path());
 }
 
 /// Bodies that are worth compressing and hardly become smaller, so many groups of small files with a large one behind each:
@@ -139,6 +165,7 @@ fn slow_codecs_cost_no_more() {
     for run in runs {
         within(disk.path(), run, entries, entries * "data/00-0000".len() as u64);
     }
+    restored_within(disk.path());
 }
 
 #[test]
@@ -153,4 +180,46 @@ fn the_size_of_a_file_and_the_number_of_its_holes_cost_nothing() {
         file.write_all_at(b"data", piece * 8192).unwrap();
     }
     within(disk.path(), ("gzip:6", 1), 3, 64);
+    restored_within(disk.path());
+}
+
+/// What encryption may cost beside: with keys next to nothing; for a passphrase scrypt takes 256 MiB, before anything is
+/// read (docs/encryption.md).
+#[cfg(feature = "age")]
+#[test]
+fn encryption_costs_what_is_said_of_it() {
+    let Some(disk) = folder() else { return };
+    let folder = disk.path();
+    let noise = noise(MIB as usize);
+    for number in 0..60 {
+        fs::write(folder.join(format!("data/{number}")), &noise).unwrap();
+    }
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    fs::write(folder.join("key"), age::secrecy::ExposeSecret::expose_secret(&identity.to_string())).unwrap();
+    fs::write(folder.join("passphrase"), "open sesame").unwrap();
+    let scrypt = 256 * MIB;
+    for (variables, more) in [
+        ([("TARKEEP_AGE_RECIPIENTS", &recipient[..]), ("TARKEEP_AGE_IDENTITY_FILE", "key")], 0),
+        ([("TARKEEP_AGE_PASSPHRASE_FILE", "passphrase"), ("TARKEEP_THREADS", "2")], scrypt),
+    ] {
+        let run = |arguments: &[&str], limit: u64| {
+            let mut tarkeep = command_in(arguments, folder);
+            tarkeep
+                .env("TARKEEP_CONFIG", "/dev/null")
+                .envs(variables)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let (status, kib) = wait(tarkeep.spawn().unwrap());
+            assert_eq!(status, 0, "how {arguments:?} ended, as wait(2) says it");
+            let peak = kib * 1024;
+            println!("{arguments:?}, {}: {} MiB of {}", variables[0].0, peak / MIB, (limit + more) / MIB);
+            assert!(peak <= limit + more, "{arguments:?}: {} MiB", peak / MIB);
+            assert!(peak > more, "guessing has its price: {} MiB", peak / MIB);
+        };
+        run(&["backup", "--source", "data", "--threads", "2", "-o", "x.tar.gz.age"], (32 + 8 * 2) * MIB);
+        run(&["restore", "x.tar.gz.age", "--to", "out", "--threads", "16"], 128 * MIB);
+        fs::remove_file(folder.join("x.tar.gz.age")).unwrap();
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
 }

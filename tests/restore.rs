@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::program::{self, stderr as text};
 use common::tree::{everything, fingerprint};
 use tempfile::TempDir;
 
@@ -36,16 +37,9 @@ impl Bench {
     }
 
     fn tarkeep(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-            .args(arguments)
-            .env_clear()
-            .env("TARKEEP_SOURCE", self.at("data"))
-            .env("TARKEEP_DESTINATION", self.folder.path())
-            .env("TARKEEP_NICE", "0")
-            .envs(environment.iter().copied())
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap()
+        let mut command = program::command(arguments);
+        command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
+        command.envs(environment.iter().copied()).output().unwrap()
     }
 
     fn restore(&self, arguments: &[&str]) -> Output {
@@ -82,10 +76,6 @@ fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
     for name in was.keys().chain(is.keys()) {
         assert_eq!(is.get(name), was.get(name), "{when}: {}", String::from_utf8_lossy(name));
     }
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn ok(output: &Output) {
@@ -167,6 +157,68 @@ fn a_glob_brings_what_fits_it_with_the_folders_around() {
     let was = fingerprint(&bench.at("data"));
     for (name, line) in is.iter().filter(|(name, _)| !name.is_empty()) {
         assert_eq!(was.get(name), Some(line), "{}", String::from_utf8_lossy(name));
+    }
+}
+
+#[test]
+fn a_path_means_the_same_to_list_and_to_restore_with_an_index_and_without() {
+    let bench = Bench::new(|source| {
+        for name in ["what[1]", "what1", "what2", "a["] {
+            fs::write(source.join(name), name).unwrap();
+        }
+    });
+    let plain = bench.at("plain.tar.gz");
+    // One gzip member of the same tar stream has no index.
+    let unpacked = Command::new("gzip").arg("-dc").arg(&bench.archive).output().unwrap();
+    let repacked = Command::new("gzip")
+        .arg("-c")
+        .stdin(std::process::Stdio::piped())
+        .stdout(fs::File::create(&plain).unwrap())
+        .spawn();
+    let mut repacked = repacked.unwrap();
+    std::io::Write::write_all(&mut repacked.stdin.take().unwrap(), &unpacked.stdout).unwrap();
+    assert!(repacked.wait().unwrap().success());
+    for (number, (path, means)) in [
+        (bench.name("what[1]"), &["what[1]"][..]),
+        (bench.name("what[2]"), &["what2"]),
+        ("what?".into(), &["what1", "what2"]),
+        (bench.name("a["), &["a["]),
+        (".".into(), &["a[", "what1", "what2", "what[1]"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for archive in [&bench.archive, &plain] {
+            let archive = archive.to_str().unwrap();
+            let kind = if archive.contains("plain") { "plain" } else { "indexed" };
+            let out = bench.at(&format!("{kind}{number}"));
+            ok(&bench.tarkeep(&["restore", archive, &path, "--to", out.to_str().unwrap()], &[]));
+            let files = fs::read_dir(bench.below(out.to_str().unwrap())).unwrap();
+            let mut files: Vec<_> =
+                files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+            files.sort();
+            assert_eq!(files, means, "restore {path}, {kind}");
+            let listed = bench.tarkeep(&["list", archive, &path, "--json"], &[]);
+            ok(&listed);
+            let listed = String::from_utf8(listed.stdout).unwrap();
+            let mut names: Vec<_> = listed
+                .lines()
+                .map(|line| {
+                    serde_json::from_str::<serde_json::Value>(line).unwrap()["name"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned()
+                })
+                .filter_map(|name| name.strip_prefix(&format!("{}/", bench.name(""))).map(str::to_owned))
+                .collect();
+            names.sort();
+            // Without an index `what1` is listed before it is known that `what[1]` is a name.
+            if kind == "plain" && means == ["what[1]"] {
+                assert_eq!(names, ["what1", "what[1]"]);
+            } else {
+                assert_eq!(names, means, "list {path}, {kind}");
+            }
+        }
     }
 }
 
@@ -309,7 +361,7 @@ fn without_root_what_cannot_be_applied_is_counted() {
         fs::set_permissions(path, mode(0o755)).unwrap();
     }
     let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_tarkeep"), "restore"])
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", program::TARKEEP, "restore"])
         .arg(&bench.archive)
         .arg("--to")
         .arg(&out)

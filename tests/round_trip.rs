@@ -5,15 +5,15 @@ mod common;
 use std::ffi::OsStr;
 use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use common::tree::{fingerprint, noise};
+use common::program;
+use common::tree::{acl, everything, fingerprint, noise};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
 
 /// One step in making a tree; paths are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -23,9 +23,15 @@ enum Step {
     Symlink(usize, Vec<u8>, Vec<u8>),
     Hardlink(usize, Vec<u8>, usize),
     Pipe(usize, Vec<u8>),
+    /// Only root may make one.
+    Device(usize, Vec<u8>, bool, u32),
     Mode(usize, u32),
     Time(usize, i64, u32),
     Attribute(usize, Vec<u8>),
+    /// Of a file or folder, or what a folder hands on.
+    Acl(usize, u16, u32, bool),
+    /// Only root may give things away.
+    Owner(usize, u32, u32),
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +75,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place, -10_000_000_000..10_000_000_000_i64, 0..1_000_000_000_u32)
             .prop_map(|(at, seconds, nanos)| Step::Time(at, seconds, nanos)),
         1 => (place, prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(at, value)| Step::Attribute(at, value)),
+        1 => (place, name(), any::<bool>(), 0..1_u32 << 20)
+            .prop_map(|(at, name, block, minor)| Step::Device(at, name, block, minor)),
+        1 => (place, 0..8_u16, 0..u32::MAX, any::<bool>())
+            .prop_map(|(at, permissions, user, default)| Step::Acl(at, permissions, user, default)),
+        1 => (place, 0..u32::MAX, 0..u32::MAX).prop_map(|(at, user, group)| Step::Owner(at, user, group)),
     ]
 }
 
@@ -81,6 +92,10 @@ fn grow(root: &Path, steps: &[Step]) {
     for step in steps {
         let below = |at: &usize, name: &[u8]| folders[at % folders.len()].join(OsStr::from_bytes(name));
         let file = |at: &usize| files[at % files.len()].clone();
+        let anything = |at: &usize| {
+            let all = files.len() + folders.len();
+            files.iter().chain(&folders).nth(at % all).unwrap().clone()
+        };
         match step {
             Step::Folder(at, name) => {
                 let path = below(at, name);
@@ -111,38 +126,77 @@ fn grow(root: &Path, steps: &[Step]) {
             Step::Pipe(at, name) => {
                 let _ = mknodat(CWD, below(at, name), FileType::Fifo, Mode::from_raw_mode(0o640), 0);
             }
+            Step::Device(at, name, block, minor) => {
+                let kind = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
+                let _ = mknodat(CWD, below(at, name), kind, Mode::from_raw_mode(0o600), makedev(7, *minor));
+            }
             Step::Mode(at, mode) => {
                 // Others than root must be able to read it.
-                fs::set_permissions(file(at), Permissions::from_mode(mode | 0o400)).unwrap();
+                let least = if anything(at).is_dir() { 0o700 } else { 0o400 };
+                fs::set_permissions(anything(at), Permissions::from_mode(mode | least)).unwrap();
             }
             Step::Time(at, seconds, nanos) => {
                 let length = Duration::new(seconds.unsigned_abs(), *nanos);
                 let epoch = SystemTime::UNIX_EPOCH;
                 let time = if *seconds < 0 { epoch - length } else { epoch + length };
-                let opened = fs::File::open(file(at)).unwrap();
+                let opened = fs::File::open(anything(at)).unwrap();
                 opened.set_times(FileTimes::new().set_modified(time)).unwrap();
             }
+            // Not every file system has them.
             Step::Attribute(at, value) => {
-                // Not every file system has them.
-                let _ = setxattr(file(at), "user.note", value, XattrFlags::empty());
+                let _ = setxattr(anything(at), "user.note", value, XattrFlags::empty());
+            }
+            Step::Acl(at, permissions, user, default) => {
+                let path = anything(at);
+                let kind = if *default && path.is_dir() { "default" } else { "access" };
+                let name = format!("system.posix_acl_{kind}");
+                let _ = setxattr(path, name, &acl(*permissions, *user), XattrFlags::empty());
+            }
+            Step::Owner(at, user, group) => {
+                let _ = chown(anything(at), Some(*user), Some(*group));
             }
         }
     }
 }
 
 fn tarkeep(folder: &Path, arguments: &[&str], code: i32) -> Result<String, TestCaseError> {
-    let output = Command::new(env!("CARGO_BIN_EXE_tarkeep"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("TARKEEP_DESTINATION", folder)
-        .env("TARKEEP_NICE", "0")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = program::tarkeep(arguments, folder);
+    let said = program::stderr(&output);
     prop_assert_eq!(output.status.code(), Some(code), "{:?}: {}", arguments, said);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(program::text(&output.stdout))
+}
+
+/// The folder `data` in this folder: backup, restore, backup.
+fn round_trip(folder: &Path) -> Result<(), TestCaseError> {
+    let at = |name: &str| folder.join(name);
+    tarkeep(folder, &["backup", "--source", "data", "-o", "first.tar.gz"], 0)?;
+    let was = fingerprint(&at("data"));
+    tarkeep(folder, &["diff", "first.tar.gz", "data"], 0)?;
+
+    tarkeep(folder, &["restore", "first.tar.gz", "--to", "out"], 0)?;
+    let is = fingerprint(&at("out/data"));
+    for (name, line) in &was {
+        prop_assert_eq!(is.get(name), Some(line), "{}", String::from_utf8_lossy(name));
+    }
+    prop_assert_eq!(is.len(), was.len());
+    let differs = tarkeep(folder, &["diff", "first.tar.gz", "out/data"], 0)?;
+    prop_assert_eq!(differs, "");
+
+    fs::remove_dir_all(at("data")).unwrap();
+    fs::rename(at("out/data"), at("data")).unwrap();
+    tarkeep(folder, &["backup", "--source", "data", "-o", "second.tar.gz"], 0)?;
+    let differs = tarkeep(folder, &["diff", "first.tar.gz", "second.tar.gz"], 0)?;
+    prop_assert_eq!(differs, "");
+    let list = |archive: &str| tarkeep(folder, &["list", archive], 0);
+    prop_assert_eq!(list("first.tar.gz")?, list("second.tar.gz")?);
+    Ok(())
+}
+
+#[test]
+fn everything_there_is_goes_round() {
+    let folder = tempfile::tempdir().unwrap();
+    everything(&folder.path().join("data"));
+    round_trip(folder.path()).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// The same trees each time; as many others as `PROPTEST_CASES` says, for whoever looks for trouble.
@@ -159,27 +213,7 @@ proptest! {
     #[test]
     fn a_restored_tree_is_archived_as_the_first_was(steps in prop::collection::vec(step(), 0..80)) {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        grow(&at("data"), &steps);
-        tarkeep(folder.path(), &["backup", "--source", "data", "-o", "first.tar.gz"], 0)?;
-        let was = fingerprint(&at("data"));
-        tarkeep(folder.path(), &["diff", "first.tar.gz", "data"], 0)?;
-
-        tarkeep(folder.path(), &["restore", "first.tar.gz", "--to", "out"], 0)?;
-        let is = fingerprint(&at("out/data"));
-        for (name, line) in &was {
-            prop_assert_eq!(is.get(name), Some(line), "{}", String::from_utf8_lossy(name));
-        }
-        prop_assert_eq!(is.len(), was.len());
-        let differs = tarkeep(folder.path(), &["diff", "first.tar.gz", "out/data"], 0)?;
-        prop_assert_eq!(differs, "");
-
-        fs::remove_dir_all(at("data")).unwrap();
-        fs::rename(at("out/data"), at("data")).unwrap();
-        tarkeep(folder.path(), &["backup", "--source", "data", "-o", "second.tar.gz"], 0)?;
-        let differs = tarkeep(folder.path(), &["diff", "first.tar.gz", "second.tar.gz"], 0)?;
-        prop_assert_eq!(differs, "");
-        let list = |archive: &str| tarkeep(folder.path(), &["list", archive], 0);
-        prop_assert_eq!(list("first.tar.gz")?, list("second.tar.gz")?);
+        grow(&folder.path().join("data"), &steps);
+        round_trip(folder.path())?;
     }
 }

@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::program::{self, TARKEEP};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-const TARKEEP: &str = env!("CARGO_BIN_EXE_tarkeep");
 
 /// A source with one file in it, an empty destination, and room for more.
 struct Place(TempDir);
@@ -32,8 +31,7 @@ impl Place {
 
     /// The program as this place has it, with nothing else in its environment.
     fn tarkeep(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(TARKEEP);
-        command.env_clear().args(arguments).stdin(Stdio::null());
+        let mut command = program::command(arguments);
         command.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
         command.env("TARKEEP_SOURCE", self.path("data")).env("TARKEEP_DESTINATION", self.path("backup"));
         command

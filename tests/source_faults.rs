@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use common::found::read as read_body;
 use common::skip;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, mknodat, renameat_with};
-use tarkeep::entry::{Content, Entry, Found, Kind, Miss, Missed};
+use tarkeep::entry::{Entry, Found, Kind, Miss, Missed};
 use tarkeep::source::{Options, Source, Walk, walk};
 
 fn begin(path: &Path) -> Walk {
@@ -32,7 +33,7 @@ fn read(walk: Walk) -> (Vec<Read>, Vec<Missed>) {
             Found::Missed(miss) => missed.push(miss),
             Found::Entry(mut entry) => {
                 let bytes = match entry.content.as_deref_mut() {
-                    Some(content) => body(content),
+                    Some(content) => read_body(content),
                     None => Vec::new(),
                 };
                 entries.push((String::from_utf8_lossy(&entry.name).into_owned(), entry.kind, bytes));
@@ -40,17 +41,6 @@ fn read(walk: Walk) -> (Vec<Read>, Vec<Missed>) {
         }
     }
     (entries, missed)
-}
-
-fn body(content: &mut dyn Content) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 1000];
-    loop {
-        match content.read(&mut buffer).unwrap() {
-            0 => return bytes,
-            length => bytes.extend_from_slice(&buffer[..length]),
-        }
-    }
 }
 
 fn summary(missed: &[Missed]) -> Vec<(&str, Miss, &str)> {
@@ -258,7 +248,7 @@ fn a_file_that_is_written_while_it_is_read_has_changed() {
         let mut buffer = [0; 1000];
         assert_eq!(content.read(&mut buffer).unwrap(), 1000);
         change(&path);
-        assert_eq!(1000 + body(content).len(), length, "{name}");
+        assert_eq!(1000 + read_body(content).len(), length, "{name}");
         assert_eq!(content.changed().unwrap(), expected, "{name}");
     }
 }
@@ -268,7 +258,7 @@ fn a_file_that_says_it_is_empty_and_is_not_has_changed() {
     let mut entry = only_file(Path::new("/proc/version"));
     assert_eq!(entry.size, 0);
     let content = entry.content.as_deref_mut().unwrap();
-    assert_eq!(body(content), b"");
+    assert_eq!(read_body(content), b"");
     assert!(content.changed().unwrap());
 
     let folder = tempfile::tempdir().unwrap();

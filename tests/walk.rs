@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use common::found::body;
 use common::skip;
 use proptest::prelude::*;
 use rustix::fs::{
@@ -62,18 +63,6 @@ fn make(root: &Path, names: &[&str]) {
         } else {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
-        }
-    }
-}
-
-fn body(entry: &mut Entry) -> Vec<u8> {
-    let content = entry.content.as_mut().expect("a file has a body");
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 1000];
-    loop {
-        match content.read(&mut buffer).unwrap() {
-            0 => return bytes,
-            length => bytes.extend_from_slice(&buffer[..length]),
         }
     }
 }

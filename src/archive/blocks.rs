@@ -45,13 +45,15 @@ struct Ends {
     end: usize,
 }
 
-/// Bits that the fast table of literals and lengths looks at: longer codes are rare, and decoded bit by bit.
+/// Bits that the fast table of literals and lengths looks at: longer codes are rare, and decoded bit by bit. An entry
+/// stands for all literals that these bits hold in full, and for the length behind them if its code is there too.
 const LITERAL_BITS: usize = 11;
 /// The same for distances.
 const DISTANCE_BITS: usize = 9;
 /// Marks of a table's entry, above the number of bits that the symbol takes in all.
 const LENGTH: u16 = 0x100;
 const END: u16 = 0x200;
+const CODE_SHIFT: usize = 12;
 
 fn scan(stream: &[u8]) -> Option<Ends> {
     let mut bits = Bits { bytes: stream, position: 0 };
@@ -176,14 +178,14 @@ impl Code {
     }
 
     /// Fill a table that is looked up with the next bits; what stays 0 has a longer code.
-    fn fill(&self, table: &mut [u16], meaning: impl Fn(usize) -> u16) {
+    fn fill(&self, table: &mut [u16], entry: impl Fn(usize, usize) -> u16) {
         table.fill(0);
         let table_bits = table.len().trailing_zeros() as usize;
         let (mut code, mut index) = (0_usize, 0_usize);
         for length in 1..=table_bits {
             for _ in 0..self.counts[length] {
                 let symbol = usize::from(self.symbols[index]);
-                let entry = meaning(symbol) + length as u16;
+                let entry = entry(symbol, length);
                 let mut at = code.reverse_bits() >> (usize::BITS as usize - length);
                 while at < table.len() {
                     table[at] = entry;
@@ -197,32 +199,55 @@ impl Code {
     }
 }
 
+/// What these bits say, as one entry.
+fn join(single: &[u16; 1 << LITERAL_BITS], bits: usize) -> u16 {
+    let mut used = 0;
+    loop {
+        let entry = single[bits >> used];
+        let code = usize::from(entry >> CODE_SHIFT);
+        // Above the bits that are there stand zeros, and a code that reaches into them may be another.
+        if entry == 0 || used + code > LITERAL_BITS {
+            return used as u16;
+        }
+        let entry = entry & ((1 << CODE_SHIFT) - 1);
+        if entry >= LENGTH {
+            return entry + used as u16;
+        }
+        used += code;
+    }
+}
+
 /// Both codes of a block, ready to skip its symbols.
 struct Codes {
+    /// What the table of literals is made from: one symbol an entry, with the bits of its code above [`CODE_SHIFT`].
+    single: Box<[u16; 1 << LITERAL_BITS]>,
     literals: Box<[u16; 1 << LITERAL_BITS]>,
     distances: Box<[u16; 1 << DISTANCE_BITS]>,
     literal_code: Code,
     distance_code: Code,
 }
 
-/// A table entry without the length of its code: extra bits, and what follows.
-fn literal_meaning(symbol: usize) -> u16 {
-    match symbol {
+/// The entry of one literal or length whose code has so many bits: those, extra bits, and what follows.
+fn literal_entry(symbol: usize, length: usize) -> u16 {
+    let meaning = match symbol {
         0..=255 => 0,
         256 => END,
         257..=264 | 285 => LENGTH,
         _ => LENGTH + (symbol as u16 - 261) / 4,
-    }
+    };
+    meaning + length as u16
 }
 
-fn distance_meaning(symbol: usize) -> u16 {
-    if symbol < 4 { 0 } else { symbol as u16 / 2 - 1 }
+fn distance_entry(symbol: usize, length: usize) -> u16 {
+    let extra = if symbol < 4 { 0 } else { symbol as u16 / 2 - 1 };
+    extra + length as u16
 }
 
 impl Codes {
     fn new() -> Self {
         let empty = || Code { counts: [0; 16], symbols: [0; 288] };
         Self {
+            single: Box::new([0; 1 << LITERAL_BITS]),
             literals: Box::new([0; 1 << LITERAL_BITS]),
             distances: Box::new([0; 1 << DISTANCE_BITS]),
             literal_code: empty(),
@@ -233,8 +258,12 @@ impl Codes {
     fn set(&mut self, literals: &[u8], distances: &[u8]) -> Option<()> {
         self.literal_code = Code::new(literals)?;
         self.distance_code = Code::new(distances)?;
-        self.literal_code.fill(&mut self.literals[..], literal_meaning);
-        self.distance_code.fill(&mut self.distances[..], distance_meaning);
+        let of_code = |symbol, length| literal_entry(symbol, length) | (length as u16) << CODE_SHIFT;
+        self.literal_code.fill(&mut self.single[..], of_code);
+        for (at, joined) in self.literals.iter_mut().enumerate() {
+            *joined = join(&self.single, at);
+        }
+        self.distance_code.fill(&mut self.distances[..], distance_entry);
         Some(())
     }
 
@@ -280,36 +309,39 @@ impl Codes {
     /// Go to the end of a block, whose codes these are.
     fn skip_block(&self, bits: &mut Bits) -> Option<()> {
         loop {
-            // 56 bits are there; a literal takes 15 at most, a length with its distance 20 + 28.
+            // 56 bits are there.
             let word = bits.peek();
             let mut used = 0;
-            loop {
+            // A code has 15 bits at most.
+            while used <= 56 - 15 {
                 let entry = match self.literals[(word >> used) as usize & ((1 << LITERAL_BITS) - 1)] {
                     0 => {
                         let (symbol, length) = self.literal_code.slow(word >> used)?;
-                        literal_meaning(symbol) + length as u16
+                        literal_entry(symbol, length)
                     }
                     entry => entry,
                 };
-                used += usize::from(entry & 0xff);
-                if entry < LENGTH {
-                    if used > 8 {
-                        break;
-                    }
-                    continue;
-                }
+                let next = used + usize::from(entry & 0xff);
                 if entry >= END {
-                    bits.position += used;
+                    bits.position += next;
                     return bits.inside();
                 }
-                used += match self.distances[(word >> used) as usize & ((1 << DISTANCE_BITS) - 1)] {
-                    0 => {
-                        let (symbol, length) = self.distance_code.slow(word >> used)?;
-                        usize::from(distance_meaning(symbol)) + length
+                if entry >= LENGTH {
+                    // A distance has 28 bits at most. With fewer, the length is looked at again in the next word.
+                    if next > 56 - 28 {
+                        break;
                     }
-                    entry => usize::from(entry),
-                };
-                break;
+                    used = next
+                        + match self.distances[(word >> next) as usize & ((1 << DISTANCE_BITS) - 1)] {
+                            0 => {
+                                let (symbol, length) = self.distance_code.slow(word >> next)?;
+                                usize::from(distance_entry(symbol, length))
+                            }
+                            entry => usize::from(entry),
+                        };
+                } else {
+                    used = next;
+                }
             }
             bits.position += used;
             bits.inside()?;

@@ -46,15 +46,18 @@ fn shrank(size: u64, read: u64) -> Trouble {
     (Miss::Changed, format!("shrank while it was read: {read} of {size} bytes, the rest is zeros"))
 }
 
+/// How many bytes were read; the part has zeros behind them, whatever it had before.
 fn read_full(content: &mut dyn Content, part: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
-    while read < part.len() {
-        match content.read(&mut part[read..])? {
-            0 => break,
-            more => read += more,
+    let outcome = loop {
+        match content.read(&mut part[read..]) {
+            Ok(0) => break Ok(read),
+            Ok(more) => read += more,
+            Err(error) => break Err(error),
         }
-    }
-    Ok(read)
+    };
+    part[read..].fill(0);
+    outcome
 }
 
 /// The body of a large file on its way into pieces.
@@ -63,14 +66,17 @@ pub struct Pieces<'a> {
     stop: &'a Stop,
     progress: &'a Progress,
     piece: usize,
+    /// A buffer that has been used before, and how much of it is this piece: clearing it first would cost as much as
+    /// hashing it.
     bytes: Vec<u8>,
+    filled: usize,
 }
 
 impl<'a> Pieces<'a> {
     /// For a body that is stored in so many bytes.
     pub fn new(feed: &'a mut Feed, (stop, progress): (&'a Stop, &'a Progress), stored: u64) -> Self {
-        let (bytes, piece) = (feed.buffer(), feed.piece(stored));
-        Self { feed, stop, progress, piece, bytes }
+        let (bytes, piece) = (feed.used_buffer(), feed.piece(stored));
+        Self { feed, stop, progress, piece, bytes, filled: 0 }
     }
 
     /// Everything of the content, or everything between its holes after their map.
@@ -99,7 +105,7 @@ impl<'a> Pieces<'a> {
         } else {
             self.read(0, size, size, content, &mut trouble)?;
         }
-        self.bytes.resize(self.bytes.len() + header::padding(stored), 0);
+        self.part(header::padding(stored)).fill(0);
         self.send()?;
         if trouble.is_none() {
             trouble = match content.changed() {
@@ -121,7 +127,9 @@ impl<'a> Pieces<'a> {
     ) -> Result<(), Halt> {
         let mut at = from;
         self.fill(to - from, |part| {
-            if trouble.is_none() {
+            if trouble.is_some() {
+                part.fill(0);
+            } else {
                 *trouble = match read_full(content, part) {
                     Ok(read) if read == part.len() => None,
                     Ok(read) => Some(shrank(size, at + read as u64)),
@@ -132,25 +140,34 @@ impl<'a> Pieces<'a> {
         })
     }
 
-    /// So many more bytes, filled part by part; what is left alone is zeros.
+    /// So many more bytes, which `with` writes over, part by part.
     fn fill(&mut self, mut length: u64, mut with: impl FnMut(&mut [u8])) -> Result<(), Halt> {
         while length > 0 {
-            if self.bytes.len() == self.piece {
+            if self.filled == self.piece {
                 self.send()?;
             }
-            let at = self.bytes.len();
-            let part = length.min((self.piece - at) as u64) as usize;
-            self.bytes.resize(at + part, 0);
-            with(&mut self.bytes[at..]);
+            let part = length.min((self.piece - self.filled) as u64) as usize;
+            with(self.part(part));
             self.progress.read(part as u64);
             length -= part as u64;
         }
         Ok(())
     }
 
+    /// The next bytes of the piece, with whatever they held before.
+    fn part(&mut self, length: usize) -> &mut [u8] {
+        let start = self.filled;
+        self.filled += length;
+        if self.bytes.len() < self.filled {
+            self.bytes.resize(self.filled, 0);
+        }
+        &mut self.bytes[start..self.filled]
+    }
+
     fn send(&mut self) -> Result<(), Halt> {
         self.stop.check()?;
-        let bytes = std::mem::replace(&mut self.bytes, self.feed.buffer());
+        let mut bytes = std::mem::replace(&mut self.bytes, self.feed.used_buffer());
+        bytes.truncate(std::mem::take(&mut self.filled));
         self.feed.segment(Raw { kind: RawKind::Other(SegmentKind::Piece), bytes })
     }
 }

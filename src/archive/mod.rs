@@ -11,6 +11,7 @@ pub mod name;
 mod pipeline;
 pub mod reader;
 mod segment;
+pub mod store;
 pub mod stream;
 pub mod verify;
 mod writer;

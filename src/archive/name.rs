@@ -2,9 +2,12 @@
 //!
 //! Pure: what is in a folder is the destination's business.
 
+mod field;
+
 use std::fmt::{self, Write as _};
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
+use chrono::NaiveDateTime;
+use field::{Field, Values, instant};
 
 use crate::error::{Error, Result};
 
@@ -14,6 +17,11 @@ pub const DEFAULT: &str = "%Y-%m-%d/%H-%M-%S";
 /// Every ending that an archive of any version has. None of them ends with another, so a name has one at most.
 pub const ENDINGS: [&str; 8] =
     [".tar.gz", ".tar", ".tar.zst", ".tar.bz2", ".tar.gz.age", ".tar.age", ".tar.zst.age", ".tar.bz2.age"];
+
+/// The ending of an archive that is encrypted: that of the plain one, and `.age`.
+pub fn encrypted(ending: &'static str) -> &'static str {
+    ENDINGS.into_iter().find(|known| known.strip_suffix(".age") == Some(ending)).unwrap_or(ending)
+}
 
 /// File systems end a name at 255 bytes; number and ending come behind.
 const LONGEST_PART: usize = 200;
@@ -34,21 +42,6 @@ enum Token {
     Literal(String),
     Field(Field),
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Year,
-    ShortYear,
-    Month,
-    Day,
-    DayOfYear,
-    Hour,
-    Minute,
-    Second,
-}
-
-/// What a name says, by [`Field`].
-type Values = [Option<u32>; 8];
 
 /// The name of one archive below its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -296,67 +289,6 @@ fn read_part<'a>(tokens: &[Token], mut text: &'a str, values: &mut Values) -> Op
     Some(text)
 }
 
-/// The time that these fields say; what is not said of the time of day is zero.
-fn instant(values: &Values) -> Option<NaiveDateTime> {
-    let said = |field: Field| values[field as usize];
-    let year = said(Field::Year).or(said(Field::ShortYear).map(|short| 2000 + short))? as i32;
-    let date = match (said(Field::Month), said(Field::Day)) {
-        (Some(month), Some(day)) => NaiveDate::from_ymd_opt(year, month, day)?,
-        _ => NaiveDate::from_yo_opt(year, said(Field::DayOfYear)?)?,
-    };
-    let clock = |field| said(field).unwrap_or(0);
-    date.and_hms_opt(clock(Field::Hour), clock(Field::Minute), clock(Field::Second))
-}
-
-impl Field {
-    fn of(code: char) -> Option<Self> {
-        Some(match code {
-            'Y' => Self::Year,
-            'y' => Self::ShortYear,
-            'm' => Self::Month,
-            'd' => Self::Day,
-            'j' => Self::DayOfYear,
-            'H' => Self::Hour,
-            'M' => Self::Minute,
-            'S' => Self::Second,
-            _ => return None,
-        })
-    }
-
-    fn width(self) -> usize {
-        match self {
-            Self::Year => 4,
-            Self::DayOfYear => 3,
-            _ => 2,
-        }
-    }
-
-    fn range(self) -> std::ops::RangeInclusive<u32> {
-        match self {
-            Self::Year => 0..=9999,
-            Self::ShortYear => 0..=99,
-            Self::Month => 1..=12,
-            Self::Day => 1..=31,
-            Self::DayOfYear => 1..=366,
-            Self::Hour => 0..=23,
-            Self::Minute | Self::Second => 0..=59,
-        }
-    }
-
-    fn value(self, local: &NaiveDateTime) -> i32 {
-        match self {
-            Self::Year => local.year(),
-            Self::ShortYear => local.year().rem_euclid(100),
-            Self::Month => local.month() as i32,
-            Self::Day => local.day() as i32,
-            Self::DayOfYear => local.ordinal() as i32,
-            Self::Hour => local.hour() as i32,
-            Self::Minute => local.minute() as i32,
-            Self::Second => local.second() as i32,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -365,6 +297,13 @@ mod tests {
 
     fn at(text: &str) -> NaiveDateTime {
         NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap()
+    }
+
+    #[test]
+    fn every_ending_has_one_for_what_is_encrypted() {
+        for ending in ENDINGS.into_iter().filter(|ending| !ending.contains(".age")) {
+            assert_eq!(encrypted(ending), format!("{ending}.age"));
+        }
     }
 
     #[test]

@@ -71,9 +71,14 @@ impl From<Error> for Halt {
 impl Feed {
     /// A buffer to fill, empty.
     pub fn buffer(&self) -> Vec<u8> {
-        let mut buffer = self.spare.1.try_recv().unwrap_or_default();
+        let mut buffer = self.used_buffer();
         buffer.clear();
         buffer
+    }
+
+    /// A buffer to write over, with whatever it held before.
+    pub fn used_buffer(&self) -> Vec<u8> {
+        self.spare.1.try_recv().unwrap_or_default()
     }
 
     /// How large the pieces of a body of this length are.
@@ -167,10 +172,13 @@ fn compressing(codec: Codec, threads: usize) -> usize {
 
 fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>, Receiver<Vec<u8>>)) {
     let mut encoder = Encoder::new(codec);
+    let mut headers_together = Vec::new();
     while let Ok((raw, slot)) = work.recv() {
         let mut stored = spare.1.try_recv().unwrap_or_default();
         let (shape, kind) = match &raw.kind {
-            RawKind::Group(headers) => (Shape::Group, SegmentKind::Group(headers_hash(&raw.bytes, headers))),
+            RawKind::Group(headers) => {
+                (Shape::Group, SegmentKind::Group(headers_hash(&raw.bytes, headers, &mut headers_together)))
+            }
             RawKind::Other(kind) => (Shape::Piece, *kind),
         };
         let result = encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {
@@ -190,12 +198,11 @@ fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>
     }
 }
 
-fn headers_hash(bytes: &[u8], headers: &[(usize, usize)]) -> Hash {
-    let mut all = blake3::Hasher::new();
-    for &(start, length) in headers {
-        all.update(&bytes[start..start + length]);
-    }
-    super::index::short(&all.finalize())
+/// Put together first: one long hash uses the wide registers, many short ones do not.
+fn headers_hash(bytes: &[u8], headers: &[(usize, usize)], all: &mut Vec<u8>) -> Hash {
+    all.clear();
+    headers.iter().for_each(|&(start, length)| all.extend_from_slice(&bytes[start..start + length]));
+    hash(all)
 }
 
 fn write(

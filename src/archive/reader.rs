@@ -7,16 +7,17 @@ mod body;
 mod open;
 mod segment;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 pub use body::Body;
 use open::read_page;
-pub use open::{from_file, open};
+pub use open::{from_file, from_store, open};
 pub use segment::{Decoder, Fault, Segment};
 
-use super::index::{self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord, name_order};
+use super::index::{self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord};
+use super::store::Store;
+use crate::entry::{is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 
@@ -32,22 +33,21 @@ pub enum Opened {
 /// A file without a usable index.
 #[derive(Debug)]
 pub struct Unindexed {
-    /// The file.
-    pub file: File,
+    /// Its bytes.
+    pub store: Store,
     /// Where it is, for messages.
     pub path: PathBuf,
-    /// Its length.
-    pub length: u64,
     /// What is wrong with its index, if it should have one; `None` for an archive that another tool made.
     pub damage: Option<String>,
+    /// Whether it begins or ends as ours do.
+    pub ours: bool,
 }
 
 /// An archive with an index.
 #[derive(Debug)]
 pub struct Archive {
-    file: File,
+    store: Store,
     path: PathBuf,
-    length: u64,
     footer: Footer,
     segments: Numbered,
     entries: Numbered,
@@ -73,7 +73,7 @@ impl Numbered {
 }
 
 impl Archive {
-    fn new(file: File, path: PathBuf, length: u64, footer: Footer, pages: Vec<Page>) -> Self {
+    fn new(store: Store, path: PathBuf, footer: Footer, pages: Vec<Page>) -> Self {
         let mut segments = Numbered::default();
         let mut entries = Numbered::default();
         let mut about = None;
@@ -85,12 +85,17 @@ impl Archive {
             }
         }
         let about = about.expect("a table without its page about the archive does not decode");
-        Self { file, path, length, footer, segments, entries, about, recent: Mutex::new(None) }
+        Self { store, path, footer, segments, entries, about, recent: Mutex::new(None) }
     }
 
-    /// Give up on its index, because of this damage to it or because it is not to be believed.
-    pub fn into_unindexed(self, damage: Option<String>) -> Unindexed {
-        Unindexed { file: self.file, path: self.path, length: self.length, damage }
+    /// Give up on its index, because of this damage to it.
+    pub fn into_unindexed(self, damage: String) -> Unindexed {
+        Unindexed { store: self.store, path: self.path, damage: Some(damage), ours: true }
+    }
+
+    /// Take its index for what anybody may have put there.
+    pub fn into_foreign(self) -> Unindexed {
+        Unindexed { store: self.store, path: self.path, damage: None, ours: false }
     }
 
     /// Where it is.
@@ -98,14 +103,14 @@ impl Archive {
         &self.path
     }
 
-    /// Its file.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Its bytes.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
-    /// Bytes of the file.
+    /// How many bytes it has.
     pub fn length(&self) -> u64 {
-        self.length
+        self.store.length()
     }
 
     /// What its footer says.
@@ -128,8 +133,21 @@ impl Archive {
         Error::damaged(format!("archive {}: {what}", printable_path(&self.path)))
     }
 
+    /// Fill the buffer from this offset on.
+    ///
+    /// # Errors
+    /// If it cannot be read, or was encrypted and is damaged there.
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> Result<()> {
+        self.store.read_exact_at(buffer, at).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidData => {
+                self.damaged(format_args!("what was encrypted at offset {at} is damaged"))
+            }
+            _ => Error::io("read archive", &self.path, e),
+        })
+    }
+
     fn page(&self, page: &Page) -> Result<Vec<u8>> {
-        read_page(&self.file, &self.path, &self.footer, page)?.map_err(|e| self.page_damaged(page, e))
+        read_page(&self.store, &self.path, &self.footer, page)?.map_err(|e| self.page_damaged(page, e))
     }
 
     fn page_damaged(&self, page: &Page, what: impl std::fmt::Display) -> Error {
@@ -261,7 +279,7 @@ impl Archive {
     pub fn read_segment(&self, number: u64) -> Result<Vec<u8>> {
         let segment = self.segment(number)?;
         let mut decoder = Decoder::new();
-        match decoder.read(&self.file, &segment) {
+        match decoder.read(&self.store, &segment) {
             Ok(raw) => Ok(raw.to_vec()),
             Err(Fault::Read(e)) => Err(Error::io("read archive", &self.path, e)),
             Err(fault) => {
@@ -274,11 +292,6 @@ impl Archive {
     pub fn body<'a>(&'a self, entry: &EntryRecord) -> Body<'a> {
         Body::new(self, entry)
     }
-}
-
-/// Whether a name is this entry's or below it. Everything is below the empty name.
-pub fn is_below(name: &[u8], folder: &[u8]) -> bool {
-    folder.is_empty() || name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// See [`Archive::entries`]. Ends after the first error.

@@ -11,6 +11,11 @@ const SAMPLED: usize = 32 * 1024;
 /// How many samples are taken, and of how many bytes each.
 const SAMPLES: usize = 4;
 const SAMPLE: usize = 4096;
+/// Bits of information in a byte, by how often each value occurs, from which on samples are compressed to know. Below it
+/// a Huffman code alone saves more than what makes storing worth it.
+const DENSE: f32 = 7.5;
+/// From here on only what repeats could be saved, and half of the samples show it as well.
+const NOISE: f32 = 7.9;
 
 /// Compresses segments; each thread has one.
 pub struct Deflater {
@@ -20,7 +25,8 @@ pub struct Deflater {
     sampler: Compressor,
     check: Decompressor,
     sample: Vec<u8>,
-    checked: Vec<u8>,
+    /// Room to compress and decompress into, never cleared.
+    scratch: Vec<u8>,
 }
 
 /// What a segment holds decides about the level it is worth.
@@ -39,16 +45,16 @@ impl Deflater {
             let level = CompressionLvl::new(i32::from(level)).unwrap_or_default();
             Compressor::new(level)
         };
-        // Level 6 costs a third more time than 5 on groups of small files and saves 0.6 % there; on the pages of
-        // databases it saves 2 % (docs/decisions/segments.md).
-        let group = (level == 6).then(|| compressor(5));
+        // On groups of small files level 6 takes a third more time than 4 and saves 1 %; on the pages of databases it saves
+        // 1.7 % (docs/decisions/segments.md).
+        let group = (level == 6).then(|| compressor(4));
         Self {
             group,
             piece: compressor(level),
             sampler: compressor(1),
             check: Decompressor::new(),
             sample: Vec::with_capacity(SAMPLES * SAMPLE),
-            checked: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -66,13 +72,14 @@ impl Deflater {
             Some(group) if shape == Shape::Group => group,
             _ => &mut self.piece,
         };
-        // Room for the end of the block, too, so that nothing is moved.
-        stored.resize(compressor.deflate_compress_bound(raw.len()) + 8, 0);
         let wrong = || {
             Error::failed("compress a segment: it did not come back as it was; check the machine's memory")
         };
-        let length = compressor.deflate_compress(raw, stored).map_err(|_| wrong())?;
-        stored.truncate(length);
+        let out = room(&mut self.scratch, compressor.deflate_compress_bound(raw.len()));
+        let length = compressor.deflate_compress(raw, out).map_err(|_| wrong())?;
+        // For the end of the block, too, so that nothing is moved.
+        stored.reserve(length + 8);
+        stored.extend_from_slice(&out[..length]);
         blocks::open_end(stored).ok_or_else(wrong)?;
         if stored.len() > raw.len() {
             stored.clear();
@@ -83,10 +90,7 @@ impl Deflater {
     }
 
     fn comes_back(&mut self, raw: &[u8], stored: &mut Vec<u8>) -> bool {
-        if self.checked.len() < raw.len() {
-            self.checked.resize(raw.len(), 0);
-        }
-        let out = &mut self.checked[..raw.len()];
+        let out = room(&mut self.scratch, raw.len());
         stored.extend_from_slice(&blocks::FINAL);
         let length = self.check.deflate_decompress(stored, out);
         stored.truncate(stored.len() - blocks::FINAL.len());
@@ -98,13 +102,25 @@ impl Deflater {
         if !sample(raw, &mut self.sample) {
             return false;
         }
-        let bound = self.sampler.deflate_compress_bound(self.sample.len());
-        if self.checked.len() < bound {
-            self.checked.resize(bound, 0);
+        let entropy = entropy(&self.sample);
+        if entropy < DENSE {
+            return false;
         }
-        let length = self.sampler.deflate_compress(&self.sample, &mut self.checked);
+        if entropy >= NOISE {
+            self.sample.truncate(SAMPLES * SAMPLE / 2);
+        }
+        let out = room(&mut self.scratch, self.sampler.deflate_compress_bound(self.sample.len()));
+        let length = self.sampler.deflate_compress(&self.sample, out);
         length.is_ok_and(|length| length >= self.sample.len() / 100 * 97)
     }
+}
+
+/// The beginning of a buffer that is never cleared: what is asked for is written over.
+pub(super) fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        *buffer = vec![0; length];
+    }
+    &mut buffer[..length]
 }
 
 /// Take a sample of these bytes, unless they are too few.
@@ -118,6 +134,14 @@ pub(super) fn sample(raw: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&raw[at..at + SAMPLE]);
     }
     true
+}
+
+/// Bits of information in each byte, by how often each value occurs.
+fn entropy(bytes: &[u8]) -> f32 {
+    let mut counts = [0_u32; 256];
+    bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    let all = bytes.len() as f32;
+    counts.iter().filter(|count| **count > 0).map(|count| *count as f32 / all).map(|p| -p * p.log2()).sum()
 }
 
 /// How a codec turns a segment's raw bytes into stored ones.

@@ -3,20 +3,26 @@
 //! This is how an archive without a usable index is read, and what the index is compared with. Only names, kinds and
 //! sizes are understood here; a body is passed over or read as it is stored.
 
+mod extended;
 mod format;
 mod header;
 mod input;
+mod member;
 mod parts;
+mod pipe;
 
 use std::fmt;
 use std::io::{self, Read};
 
+use extended::Extended;
+pub use extended::MAP_MAX;
 pub use format::Format;
-pub use header::{Attributes, MAP_MAX, Member};
-use header::{Block, Extended, Type};
+use header::{Block, Type};
 pub use input::Input;
+pub use member::{Attributes, Member};
 pub(super) use parts::{Bytes, Part};
 pub use parts::{Gunzip, Trailing};
+pub use pipe::Pipe;
 
 use crate::error::cause_text;
 

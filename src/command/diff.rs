@@ -7,19 +7,19 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::list::line::{json_time, kind_word, push_name, push_time, text};
-use super::which::which;
-use crate::archive::reader::{self, Archive, Opened, is_below};
+use super::which::{Bytes, which};
+use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::Input;
 use crate::cli::DiffArgs;
 use crate::command::output::Output;
 use crate::compare::{Change, Difference, Side, What, Whole, compare};
 use crate::config::Config;
-use crate::entry::{Kind, Timestamp};
+use crate::entry::{Kind, Timestamp, is_below};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
@@ -65,20 +65,17 @@ enum Read {
 impl Read {
     fn open(word: &OsStr, config: &Config, stop: &Stop) -> Result<Self> {
         let which = which(word, config)?;
-        let file = which.open()?;
-        let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
-        let input = if metadata.is_file() {
-            match reader::from_file(file, &which.path)? {
+        let input = match which.bytes(&config.keys(), stop)? {
+            Bytes::Store(store) => match reader::from_store(store, &which.path)? {
                 Opened::Indexed(archive) => return Ok(Read::Indexed(archive)),
                 Opened::Unindexed(unindexed) => {
                     if let Some(damage) = &unindexed.damage {
                         log::warn!("archive {}: {damage}; it is read through", printable_path(&which.path));
                     }
-                    Input::file(unindexed.file, &which.path, stop)?
+                    Input::of(&unindexed.store, &which.path, stop)?
                 }
-            }
-        } else {
-            Input::new(Box::new(file), &which.path, stop)?
+            },
+            Bytes::Pipe(reader) => Input::new(reader, &which.path, stop)?,
         };
         Whole::read(input, &which.path, stop).map(Read::Streamed)
     }
@@ -100,7 +97,7 @@ fn with_archive(args: &DiffArgs, config: &Config, stop: &Stop, show: &mut Show) 
     if args.paths.is_empty() {
         return compare(first.side(), second.side(), stop, &mut |difference| show.one(&difference));
     }
-    let (mut one, mut two) = (Paths::new(&args.paths)?, Paths::new(&args.paths)?);
+    let (mut one, mut two) = (Paths::new(&args.paths), Paths::new(&args.paths));
     let troubles = compare(
         first.side().only(|name, folder| one.fit(name, folder)),
         second.side().only(|name, folder| two.fit(name, folder)),

@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::health::{self, Facts, Health, Status};
 use crate::job;
 use crate::printable::printable_path;
-use crate::state::State;
+use crate::state::{Keeper, State};
 
 /// Print a verdict on each job; the worst decides between 0 and 1. Nothing is written: a health check does not wake a
 /// disk that sleeps between runs.
@@ -28,14 +28,15 @@ pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
         .iter()
         .map(|job| {
             let folder = state_folder(job);
-            (job, folder.load(&job.name), folder.occupied(&job.name))
+            (job, folder.load(&job.name), folder.keeper(&job.name))
         })
         .collect();
-    let busy = remembered.iter().any(|(_, state, alive)| *alive && state.running().is_some());
-    let judged = remembered.iter().map(|(job, state, alive)| {
+    let busy =
+        remembered.iter().any(|(_, state, keeper)| *keeper == Keeper::Alive && state.running().is_some());
+    let judged = remembered.iter().map(|(job, state, keeper)| {
         let problem = problem(job, state).err().map(|error| error.to_string());
         let times = Times { schedule: &job.schedule, zone: job.zone, catch_up: job.catch_up };
-        let facts = Facts { times, state, alive: *alive, busy, destination: problem.as_deref() };
+        let facts = Facts { times, state, keeper: *keeper, busy, destination: problem.as_deref() };
         (job.name.as_str(), health::judge(facts, now))
     });
     let judged: Vec<(&str, Health)> = judged.collect();

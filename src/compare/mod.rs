@@ -13,9 +13,7 @@ pub use facts::{Change, Facts};
 use side::Item;
 pub use side::{Side, Whole};
 
-use crate::archive::index::name_order;
-use crate::archive::reader::is_below;
-use crate::entry::Kind;
+use crate::entry::{Kind, is_below, name_order};
 use crate::error::Result;
 use crate::printable::printable;
 use crate::stop::Stop;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::facts::Facts;
 use super::reader::Reader;
-use crate::archive::index::{EntryRecord, name_order};
+use crate::archive::index::EntryRecord;
 use crate::archive::reader::Archive;
 use crate::archive::stream::{Input, Stream};
-use crate::entry::{Entry, Found, Kind, Miss, Missed};
+use crate::entry::{Entry, Found, Kind, Miss, Missed, name_order};
 use crate::error::{Error, Result, cause_text};
 use crate::extract::Expanded;
 use crate::printable::{printable, printable_path};

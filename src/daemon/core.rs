@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::zone::Tz;
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
 use super::Ran;
 use crate::agenda::{self, ATTEMPTS, Attempt, Begun, OnStart, Times, said};
@@ -67,6 +67,8 @@ pub struct Core {
 struct Job {
     plan: Planned,
     folder: Folder,
+    /// When this daemon began to keep the job in this folder.
+    since: DateTime<Utc>,
     /// All due times up to here are dealt with, or wait in `pending`.
     seen: DateTime<Utc>,
     next: Option<DateTime<Utc>>,
@@ -144,7 +146,7 @@ impl Core {
         let abandoned = matches!(ran.exit, Exit::Signal(_));
         let last =
             LastRun { began, ended: now, exit: ran.exit.code(), archive: ran.archive, error: ran.error };
-        remember(&folder, &job, |state| {
+        remember(&folder, &job, began, |state| {
             if abandoned {
                 // It stays open, to be made up for at the next start. That we were asked to stop is no mark against it.
                 if let Some(open) = &mut state.open {
@@ -162,8 +164,10 @@ impl Core {
         let mut old = std::mem::take(&mut self.jobs);
         for mut plan in plans {
             if let Some(place) = old.iter().position(|job| job.plan.name == plan.name) {
-                let job = old.swap_remove(place);
-                self.jobs.push(Job { folder: Folder::new(&plan.state), plan, ..job });
+                let mut job = old.swap_remove(place);
+                job.plan = plan;
+                job.move_to(Folder::new(&job.plan.state), now);
+                self.jobs.push(job);
             } else {
                 plan.on_start = OnStart::Never;
                 self.jobs.push(Job::start(plan, now));
@@ -198,11 +202,11 @@ impl Job {
             stored,
             plan,
             folder,
+            since: now,
         };
         if state.since.is_none() || state.seen.is_none() {
             job.stored.0 = Some(job.seen);
-            remember(&job.folder, &job.plan.name, |state| {
-                state.since = state.since.or(Some(now));
+            remember(&job.folder, &job.plan.name, now, |state| {
                 state.seen = state.seen.or(Some(now));
             });
         }
@@ -219,12 +223,21 @@ impl Job {
         }
         if cut_short.is_some() && job.pending.is_none() {
             // What was given up stays given up with the next restart, until it is too old to be made up for.
-            remember(&job.folder, &job.plan.name, |state| match &mut state.open {
+            remember(&job.folder, &job.plan.name, now, |state| match &mut state.open {
                 Some(open) if given_up => open.attempt = ATTEMPTS + 1,
                 open => *open = None,
             });
         }
         job
+    }
+
+    /// Go on in this folder. What the runs in the other one made may be in another destination, so it stays there.
+    fn move_to(&mut self, folder: Folder, now: DateTime<Utc>) {
+        if folder.path() == self.folder.path() {
+            return;
+        }
+        (self.folder, self.since) = (folder, now);
+        remember(&self.folder, &self.plan.name, now, |state| (state.seen, state.next) = self.stored);
     }
 
     /// See what is due.
@@ -270,7 +283,7 @@ impl Job {
     fn begin(&mut self, attempt: Attempt, now: DateTime<Utc>) {
         let (seen, next) = (Some(self.seen), self.next);
         self.stored = (seen, next);
-        remember(&self.folder, &self.plan.name, |state| {
+        remember(&self.folder, &self.plan.name, self.since, |state| {
             state.seen = seen;
             state.next = next;
             let due = attempt.due.map(|due| due.to_utc());
@@ -284,14 +297,19 @@ impl Job {
         let stored = (seen, self.next);
         if self.stored != stored {
             self.stored = stored;
-            remember(&self.folder, &self.plan.name, |state| (state.seen, state.next) = stored);
+            remember(&self.folder, &self.plan.name, self.since, |state| (state.seen, state.next) = stored);
         }
     }
 }
 
-/// A state that cannot be written costs the catch-up after a restart, not the run.
-fn remember(folder: &Folder, job: &str, change: impl FnOnce(&mut State)) {
-    if let Err(error) = folder.update(job, change) {
+/// A state that cannot be written costs the catch-up after a restart, not the run. One that was deleted, or could not be
+/// written before, learns with each change since when the job is kept: health counts from there.
+fn remember(folder: &Folder, job: &str, since: DateTime<Utc>, change: impl FnOnce(&mut State)) {
+    let changed = folder.update(job, |state| {
+        state.since = state.since.or(Some(since));
+        change(state);
+    });
+    if let Err(error) = changed {
         log::warn!("{error}; the daemon goes on without");
     }
 }

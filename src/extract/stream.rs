@@ -4,11 +4,14 @@
 //! links lead nowhere outside; devices, pipes, owners, set-id bits and what others may write are left out, as Python's
 //! `data` filter does it. What is refused is noted, and the rest extracted.
 
+mod refusal;
+
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
+use refusal::{No, no_folder};
 use rustix::fs::{AtFlags, FileType, Mode, ftruncate, readlinkat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -18,7 +21,7 @@ use super::root::{Place, Root, split};
 use super::{Extracted, Hands, sparse};
 use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
 use crate::entry::Kind;
-use crate::error::{Error, Result, cause_text};
+use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 
 /// Entries of an archive that is not trusted, at most.
@@ -73,61 +76,6 @@ pub fn extract_stream(
         Err(No::Failed(error)) => return Err(error),
     }
     extraction.finish()
-}
-
-/// Why an entry is not there.
-enum No {
-    /// It is refused, and the next one is looked at.
-    Refused(String),
-    /// The stream cannot be read on.
-    Cut(String),
-    /// Nothing can go on.
-    Failed(Error),
-}
-
-impl From<&str> for No {
-    fn from(why: &str) -> Self {
-        Self::Refused(why.into())
-    }
-}
-
-impl From<Bad> for No {
-    fn from(bad: Bad) -> Self {
-        match bad {
-            Bad::Read(e) if Input::is_too_much(&e) => Self::Failed(Error::failed(e.to_string())),
-            bad => Self::Cut(bad.to_string()),
-        }
-    }
-}
-
-/// A system call's refusal: where the archive is to blame, the entry is refused; a full disk is no fault of an entry.
-impl From<Error> for No {
-    fn from(error: Error) -> Self {
-        const OF_THE_ENTRY: [Errno; 16] = [
-            Errno::NAMETOOLONG,
-            Errno::LOOP,
-            Errno::NOTDIR,
-            Errno::ISDIR,
-            Errno::NOTEMPTY,
-            Errno::EXIST,
-            Errno::NOENT,
-            Errno::XDEV,
-            Errno::INVAL,
-            Errno::ILSEQ,
-            Errno::FBIG,
-            Errno::OVERFLOW,
-            Errno::MLINK,
-            Errno::PERM,
-            Errno::NOTSUP,
-            Errno::TOOBIG,
-        ];
-        match error.cause().and_then(|cause| Some((cause, cause.raw_os_error()?))) {
-            Some((cause, number)) if OF_THE_ENTRY.iter().any(|errno| errno.raw_os_error() == number) => {
-                Self::Refused(cause_text(cause))
-            }
-            _ => Self::Failed(error),
-        }
-    }
 }
 
 struct Extraction<'a> {
@@ -432,15 +380,5 @@ impl Extraction<'_> {
         }
         self.extracted.unapplied = self.metadata.unapplied;
         Ok(self.extracted)
-    }
-}
-
-fn no_folder(errno: Errno) -> No {
-    match errno {
-        Errno::LOOP | Errno::NOTDIR | Errno::XDEV => {
-            "a link or a file stands where its folder would be".into()
-        }
-        Errno::NAMETOOLONG => "its name is too long".into(),
-        e => No::Failed(Error::failed(format!("open a folder: {}", cause_text(&io::Error::from(e))))),
     }
 }

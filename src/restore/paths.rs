@@ -1,82 +1,134 @@
-//! PATHs of a command line: names in an archive with all that is below them, or globs.
+//! PATHs of a command line: what they mean is decided here, for all that take them.
+//!
+//! Each is a name with all that is below it, or a glob, which brings all that is below what it fits. A name is taken as it
+//! is before it is taken for a glob: `[` and `*` stand in names too. Which of the two it is an index tells at once; else it
+//! is known when all names have come by.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use ignore::overrides::Override;
+use ignore::overrides::{Override, OverrideBuilder};
 
-use super::selection::{self, matcher, parents};
-use crate::archive::reader::is_below;
+use crate::archive::reader::Archive;
+use crate::entry::is_below;
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 
 /// A name as people type it or other tools write it, as our archives have it: no slash at either end, no `./` at the
 /// beginning; `.` and `/` are the empty name, which everything is below.
 pub fn clean(path: &[u8]) -> Vec<u8> {
-    let name = selection::clean(path);
-    if name == b"." { Vec::new() } else { name }
+    let mut path = path;
+    loop {
+        path = match path {
+            [b'/', rest @ ..] | [b'.', b'/', rest @ ..] | [rest @ .., b'/'] => rest,
+            b"." => return Vec::new(),
+            _ => return path.to_vec(),
+        };
+    }
 }
 
-/// What was typed, and whether anything was found for each. No paths: everything.
+/// What was typed, and what was found of it. No paths: everything.
+#[derive(Debug)]
 pub struct Paths(Vec<Typed>);
 
+#[derive(Debug)]
 struct Typed {
     name: Vec<u8>,
-    /// What looks like a glob is one and a name too: `[` and `*` stand in names.
-    glob: Option<Override>,
-    used: bool,
+    /// Whether there is something of just this name, or below it.
+    there: bool,
+    /// Of what looks like one.
+    glob: Option<Result<Override>>,
+    /// Whether the glob fitted something.
+    fitted: bool,
+}
+
+/// How a path and the name of an entry go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    No,
+    Glob,
+    /// And whether it is the first of just that name, so that it is known now.
+    Name {
+        first: bool,
+    },
 }
 
 impl Paths {
-    /// Understand what was typed.
-    ///
-    /// # Errors
-    /// If a glob makes no sense.
-    pub fn new(paths: &[OsString]) -> Result<Self> {
+    /// Understand what was typed. A glob that makes no sense is one only if nothing has just that name.
+    pub fn new(paths: &[OsString]) -> Self {
         let typed = |path: &OsString| {
             let name = clean(path.as_bytes());
-            let glob = name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
-            let glob = if glob { Some(matcher(&name)?) } else { None };
-            Ok(Typed { name, glob, used: false })
+            let glob = name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')).then(|| matcher(&name));
+            Typed { name, there: false, glob, fitted: false }
         };
-        paths.iter().map(typed).collect::<Result<_>>().map(Self)
+        Self(paths.iter().map(typed).collect())
     }
 
-    /// The names, if there are nothing but names.
+    /// Whether everything is asked for.
+    pub fn everything(&self) -> bool {
+        self.0.iter().all(|typed| typed.name.is_empty())
+    }
+
+    /// Learn from an index which are names.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn settle(&mut self, archive: &Archive) -> Result<()> {
+        for typed in &mut self.0 {
+            typed.there = archive.below(&typed.name).next().transpose()?.is_some();
+        }
+        Ok(())
+    }
+
+    /// The names, if there are nothing but names as far as is known.
     pub fn names(&self) -> Option<Vec<Vec<u8>>> {
-        let all = !self.0.is_empty() && self.0.iter().all(|typed| typed.glob.is_none());
+        let all = !self.0.is_empty() && self.0.iter().all(|typed| typed.there || typed.glob.is_none());
         all.then(|| self.0.iter().map(|typed| typed.name.clone()).collect())
     }
 
-    /// Whether this entry is asked for.
+    /// Whether this entry is asked for, as far as is known.
     pub fn fit(&mut self, name: &[u8], folder: bool) -> bool {
-        let mut fits = self.0.is_empty();
-        for typed in &mut self.0 {
-            if is_below(name, &typed.name)
-                || typed.glob.as_ref().is_some_and(|glob| glob_fits(glob, name, folder))
-            {
-                typed.used = true;
-                fits = true;
-            }
-        }
-        fits
+        // Each of them, since each remembers what was found of it.
+        let everything = self.0.is_empty();
+        self.fits(name, folder).fold(everything, |any, fit| any || fit != Fit::No)
+    }
+
+    /// How it fits each path.
+    pub(super) fn fits(&mut self, name: &[u8], folder: bool) -> impl Iterator<Item = Fit> {
+        self.0.iter_mut().map(move |typed| typed.fit(name, folder))
     }
 
     /// Counting what the same paths found somewhere else.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {
-        self.0.iter_mut().zip(&other.0).for_each(|(typed, other)| typed.used |= other.used);
+        for (typed, other) in self.0.iter_mut().zip(&other.0) {
+            typed.there |= other.there;
+            typed.fitted |= other.fitted;
+        }
         self
+    }
+
+    /// Those for which nothing was found.
+    ///
+    /// # Errors
+    /// If one of them is a glob that makes no sense.
+    pub(super) fn missing(&mut self) -> Result<Vec<&[u8]>> {
+        let missing = || |typed: &&mut Typed| !typed.there && !typed.fitted;
+        for typed in self.0.iter_mut().filter(missing()) {
+            if let Some(glob) = typed.glob.take() {
+                typed.glob = Some(Ok(glob?));
+            }
+        }
+        Ok(self.0.iter_mut().filter(missing()).map(|typed| typed.name.as_slice()).collect())
     }
 
     /// Whether something was found for each.
     ///
     /// # Errors
-    /// That names those for which nothing was.
-    pub fn all_used(&self, archive: &Path) -> Result<()> {
-        let missing: Vec<_> =
-            self.0.iter().filter(|typed| !typed.used).map(|typed| printable(&typed.name)).collect();
+    /// That names those for which nothing was, or if a glob makes no sense.
+    pub fn all_used(&mut self, archive: &Path) -> Result<()> {
+        let missing: Vec<_> = self.missing()?.into_iter().map(printable).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -84,11 +136,40 @@ impl Paths {
     }
 }
 
+impl Typed {
+    fn fit(&mut self, name: &[u8], folder: bool) -> Fit {
+        if is_below(name, &self.name) {
+            return Fit::Name { first: !std::mem::replace(&mut self.there, true) };
+        }
+        match &self.glob {
+            Some(Ok(glob)) if !self.there && glob_fits(glob, name, folder) => {
+                self.fitted = true;
+                Fit::Glob
+            }
+            _ => Fit::No,
+        }
+    }
+}
+
+fn matcher(glob: &[u8]) -> Result<Override> {
+    let text = std::str::from_utf8(glob)
+        .map_err(|_| Error::usage(format!("glob {}: not UTF-8", printable(glob))))?;
+    let wrong = |e: ignore::Error| Error::usage(format!("glob {}: {e}", printable(glob)));
+    let mut builder = OverrideBuilder::new("");
+    builder.add(text).map_err(wrong)?;
+    builder.build().map_err(wrong)
+}
+
 /// Whether a glob fits this name, or a folder above it: that brings all that is in it.
-pub(super) fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
+fn glob_fits(glob: &Override, name: &[u8], folder: bool) -> bool {
     let fits =
         |name: &[u8], folder| glob.matched(String::from_utf8_lossy(name).as_ref(), folder).is_whitelist();
-    fits(name, folder) || parents(name).any(|parent| fits(&parent, true))
+    fits(name, folder) || parents(name).any(|parent| fits(parent, true))
+}
+
+/// The folders that a name stands in, from the outermost on.
+pub(super) fn parents(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &name[..at])
 }
 
 #[cfg(test)]
@@ -111,11 +192,25 @@ mod tests {
 
     #[test]
     fn a_glob_fits_at_any_depth_unless_it_says_where() {
-        let fits = |glob: &str, name: &str| Paths::new(&[glob.into()]).unwrap().fit(name.as_bytes(), false);
+        let fits = |glob: &str, name: &str| Paths::new(&[glob.into()]).fit(name.as_bytes(), false);
         assert!(fits("*.rs", "data/a/x.rs") && !fits("*.rs", "data/x.rst"));
         assert!(fits("data/*/x.rs", "data/a/x.rs") && !fits("data/*.rs", "data/a/x.rs"));
         assert!(fits("a*", "data/ab/deep/x"), "what is in a folder that fits");
         assert!(fits("what[1]", "what[1]") && fits("what[1]", "what1"), "a name can look like a glob");
-        assert!(Paths::new(&["a[".into()]).is_err());
+    }
+
+    #[test]
+    fn a_glob_that_makes_no_sense_can_be_a_name() {
+        let mut paths = Paths::new(&["a[".into()]);
+        assert!(!paths.fit(b"b", false) && paths.all_used(Path::new("x")).is_err());
+        let mut paths = Paths::new(&["a[".into()]);
+        assert!(paths.fit(b"a[", false) && paths.all_used(Path::new("x")).is_ok());
+    }
+
+    #[test]
+    fn once_there_is_such_a_name_it_is_no_glob() {
+        let mut paths = Paths::new(&["what[1]".into()]);
+        assert!(paths.fit(b"what[1]", false) && !paths.fit(b"what1", false));
+        assert_eq!(paths.names(), Some(vec![b"what[1]".to_vec()]));
     }
 }

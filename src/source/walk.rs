@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, OFlags, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags, statx};
 use rustix::io::Errno;
 
 use super::accounts::Accounts;
@@ -14,13 +14,16 @@ use super::content::Body;
 use super::database::{Database, recognise};
 use super::exclude::{CACHEDIR_SIGNATURE, Rules};
 use super::folder::{Hint, Listing, is_empty};
-use super::open::{Fault, Opened, device, id, look, open, open_quietly, open_root, other_kind, stat, times};
+use super::open::{
+    Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat, times,
+};
 use super::uncached::Ways;
 use super::xattr::Xattrs;
 use super::{Options, Source};
 use crate::entry::{Content, Entry, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
+use crate::stop::Stop;
 
 /// So many folders on the way down stay open; those above are found again by `..`, and the root stays open too.
 const KEPT_OPEN: usize = 16;
@@ -46,7 +49,20 @@ pub struct Walk {
     /// The first names of files with several names.
     links: HashMap<(u64, u64), Box<[u8]>>,
     databases: Vec<Database>,
+    /// There while files are only counted, and not opened.
+    amount: Option<Amount>,
     buffer: Box<[MaybeUninit<u8>]>,
+}
+
+/// How much there is to archive, as far as a look from outside tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Files, folders and all else.
+    pub entries: u64,
+    /// Bytes of files, those with several names once.
+    pub bytes: u64,
+    /// As many of them as are stored where they are: holes are not.
+    pub stored: u64,
 }
 
 #[derive(Debug)]
@@ -69,6 +85,8 @@ struct Level {
     next: usize,
     /// How much of [`Walk::name`] is this folder's.
     length: usize,
+    /// Whether a mark in it leaves out all but the marks.
+    marked: bool,
 }
 
 impl Walk {
@@ -99,13 +117,32 @@ impl Walk {
             ways: Ways::default(),
             links: HashMap::new(),
             databases: Vec::new(),
+            amount: None,
             buffer,
         })
+    }
+
+    /// Count files instead of opening them, until the end or until it is asked to stop.
+    pub(super) fn count(mut self, stop: &Stop) -> Amount {
+        self.amount = Some(Amount::default());
+        let mut folders = 0;
+        while stop.asked().is_none()
+            && let Some(found) = self.next()
+        {
+            folders += u64::from(matches!(found, Found::Entry(_)));
+        }
+        let amount = self.amount.unwrap_or_default();
+        Amount { entries: amount.entries + folders, ..amount }
     }
 
     /// The folders so far that look like those of running databases, in the order of their names.
     pub fn databases(&self) -> &[Database] {
         &self.databases
+    }
+
+    /// Whether what was found last stands for a folder that is left out: a mark in it, which alone is archived.
+    pub fn is_mark(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.marked && level.length < self.name.len())
     }
 
     /// Turn to this source.
@@ -148,10 +185,19 @@ impl Walk {
         };
         let was_folder = hint == Hint::Folder;
         if was_folder && is_restore_folder(name.to_bytes()) {
-            log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
+            if self.amount.is_none() {
+                log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
+            }
             return None;
         }
         if self.rules.excludes(&self.name[self.below..], was_folder) {
+            return None;
+        }
+        if self.amount.is_some() && !was_folder {
+            // What cannot be looked at now, the walk that opens it will name.
+            if let Ok(stat) = statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+                self.count_one(&stat);
+            }
             return None;
         }
         let opened = match open(folder.as_fd(), name, hint) {
@@ -187,6 +233,10 @@ impl Walk {
     /// What is open under the present name, as an entry.
     fn take(&mut self, opened: Opened) -> Option<Found> {
         match opened {
+            Opened::File(_, stat) if self.amount.is_some() => {
+                self.count_one(&stat);
+                None
+            }
             Opened::File(fd, stat) => (!self.is_left_out(&stat)).then(|| self.file(fd, stat)),
             Opened::Folder(fd, stat) => {
                 if self.is_left_out(&stat) {
@@ -221,6 +271,19 @@ impl Walk {
                     Some(self.entry(kind, &stat, xattrs, fault))
                 }
             },
+        }
+    }
+
+    /// Anything but a folder.
+    fn count_one(&mut self, stat: &Statx) {
+        let again = stat.stx_nlink > 1 && self.links.insert(id(stat), Box::default()).is_some();
+        let counts = kind(stat) == FileType::RegularFile && !again && !self.is_left_out(stat);
+        if let Some(amount) = &mut self.amount {
+            amount.entries += 1;
+            if counts {
+                amount.bytes += stat.stx_size;
+                amount.stored += stat.stx_size.min(stat.stx_blocks.saturating_mul(512));
+            }
         }
     }
 
@@ -276,7 +339,7 @@ impl Walk {
 
     fn is_left_out(&self, stat: &Statx) -> bool {
         let left_out = self.rules.leave_out.contains(&id(stat));
-        if left_out {
+        if left_out && self.amount.is_none() {
             log::info!("leave out {}: archives are written there", printable(&self.name));
         }
         left_out
@@ -297,11 +360,12 @@ impl Walk {
             marks.push(b"CACHEDIR.TAG");
         }
         marks.retain(|mark| names.has(mark));
+        let marked = !marks.is_empty();
         if let Some(mark) = marks.first() {
             log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
             names.keep(|name| marks.contains(&name));
         }
-        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len() });
+        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len(), marked });
         if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
             self.levels[far].folder = None;
         }

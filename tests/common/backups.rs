@@ -13,6 +13,18 @@ use tarkeep::destination::Local;
 use tarkeep::progress::Progress;
 use tarkeep::stop::Stop;
 
+/// The steps of `destination` at which a debug build kills itself when it is told to.
+pub const STEPS: [&str; 8] = [
+    "folders-made",
+    "temporary-made",
+    "written",
+    "before-sync",
+    "before-check",
+    "before-name",
+    "named",
+    "synced",
+];
+
 /// A folder with small files and a larger one, about a third of a MiB that compresses to half.
 pub fn source() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

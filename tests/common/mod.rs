@@ -8,5 +8,8 @@ pub fn skip(reason: &str) {
 
 pub mod backups;
 pub mod disk;
+pub mod found;
 pub mod made;
+pub mod program;
+pub mod trace;
 pub mod tree;

@@ -130,15 +130,7 @@ pub fn everything(root: &Path) {
         chown(at("small"), Some(3_000_000), Some(5)).unwrap();
         lchown(at("link"), Some(77), Some(78)).unwrap();
         // The file's mode and its ACL in one: user 1000 may read and write.
-        let acl = [
-            &2_u32.to_le_bytes()[..],
-            &entry(0x01, 6, u32::MAX),
-            &entry(0x02, 6, 1000),
-            &entry(0x04, 4, u32::MAX),
-            &entry(0x10, 6, u32::MAX),
-            &entry(0x20, 0, u32::MAX),
-        ]
-        .concat();
+        let acl = acl(6, 1000);
         let _ = setxattr(at("large noise"), "system.posix_acl_access", &acl, XattrFlags::empty());
         let _ = setxattr(at("folder"), "system.posix_acl_default", &acl, XattrFlags::empty());
         let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -150,6 +142,19 @@ pub fn everything(root: &Path) {
         set_time(&at(name), SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos));
     }
     set_time(&at("-dash"), SystemTime::UNIX_EPOCH - Duration::from_millis(1500));
+}
+
+/// An ACL as the system keeps it: a user with these permissions beside an owner, a group and no others.
+pub fn acl(permissions: u16, user: u32) -> Vec<u8> {
+    [
+        &2_u32.to_le_bytes()[..],
+        &entry(0x01, 6, u32::MAX),
+        &entry(0x02, permissions, user),
+        &entry(0x04, 4, u32::MAX),
+        &entry(0x10, 6, u32::MAX),
+        &entry(0x20, 0, u32::MAX),
+    ]
+    .concat()
 }
 
 fn entry(tag: u16, permissions: u16, id: u32) -> Vec<u8> {

@@ -11,17 +11,9 @@ use tarkeep::destination::{Local, Options, Published};
 use tarkeep::error::{Error, Result};
 
 /// Every step of a writer at which it can be stopped.
-pub const STEPS: [&str; 9] = [
-    "folders-made",
-    "temporary-made",
-    "written",
-    "before-sync",
-    "before-check",
-    "before-name",
-    "named",
-    "synced",
-    "done",
-];
+pub fn steps() -> impl Iterator<Item = &'static str> {
+    crate::common::backups::STEPS.into_iter().chain(["done"])
+}
 
 /// Some windows and a part of one.
 pub const BYTES: usize = (1 << 20) + 17;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::ioctl::{Setter, ioctl};
 
-use crate::child::{self, BYTES, PUBLISHED, STEPS, Stopped, assert_none_or_whole, left};
+use crate::child::{self, BYTES, PUBLISHED, Stopped, assert_none_or_whole, left};
 use crate::common::disk::Disk;
 
 /// `FS_IOC_SHUTDOWN` with the flag `NOLOGFLUSH`: nothing reaches the disk from here on, not even the journal.
@@ -23,7 +23,7 @@ fn a_power_failure_at_any_step_leaves_no_archive_or_a_whole_one() {
     if !child::can_stop() {
         return;
     }
-    for step in STEPS {
+    for step in child::steps() {
         let Some(disk) = Disk::ext4(24, None) else { return };
         fs::create_dir(disk.path().join("2026-11-19")).unwrap();
         let older = disk.path().join("2026-11-19/01-00-00.tar.gz");
@@ -54,7 +54,7 @@ fn a_kill_at_any_step_leaves_no_archive_or_a_whole_one() {
     if !child::can_stop() {
         return;
     }
-    for step in STEPS {
+    for step in child::steps() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let status = Stopped::at(step, root).kill();

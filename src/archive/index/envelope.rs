@@ -32,6 +32,9 @@ impl Envelope {
     /// All there are.
     pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
 
+    /// Bytes of the longest [`Envelope::start`].
+    pub const START_MAX: u64 = ZSTD_START.len() as u64;
+
     /// The first bytes of an archive. The first segment begins behind them.
     pub fn start(self) -> &'static [u8] {
         match self {

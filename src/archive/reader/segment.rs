@@ -1,14 +1,14 @@
 //! One segment, read and checked.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use libdeflater::Decompressor;
 
 use crate::archive::codec::zstd;
 use crate::archive::index::{Envelope, SegmentRecord, hash};
+use crate::archive::segment::room;
+use crate::archive::store::Store;
 use crate::error::cause_text;
 
 /// Bytes that a segment decompresses to at most; a reader refuses more before it allocates.
@@ -39,6 +39,8 @@ pub struct Segment {
 pub enum Fault {
     /// It could not be read.
     Read(io::Error),
+    /// It was encrypted, and its encrypted bytes are not those that were written.
+    Undecrypted,
     /// Its stored bytes are not those that were written.
     StoredHash,
     /// Its stored bytes do not end as a segment ends.
@@ -55,6 +57,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(e) => write!(f, "cannot be read: {}", cause_text(e)),
+            Self::Undecrypted => f.write_str("cannot be decrypted: its encrypted bytes are damaged"),
             Self::StoredHash => f.write_str("hash of the stored bytes differs"),
             Self::End => f.write_str("does not end on a byte boundary with an empty block"),
             Self::Inflate => f.write_str("cannot be decompressed to its length"),
@@ -88,12 +91,15 @@ impl Decoder {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn stored(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
+    pub fn stored(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
         let length = segment.record.stored as usize;
         let stored = room(&mut self.stored, length + FINAL.len());
         stored[length..].copy_from_slice(&FINAL);
         let stored = &mut stored[..length];
-        file.read_exact_at(stored, segment.offset).map_err(Fault::Read)?;
+        store.read_exact_at(stored, segment.offset).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidData => Fault::Undecrypted,
+            _ => Fault::Read(e),
+        })?;
         if hash(stored) != segment.record.stored_hash {
             return Err(Fault::StoredHash);
         }
@@ -104,8 +110,8 @@ impl Decoder {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(&mut self, file: &File, segment: &Segment) -> Result<&[u8], Fault> {
-        let ends = self.stored(file, segment)?.ends_with(&[0, 0, 0xff, 0xff]);
+    pub fn read(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
+        let ends = self.stored(store, segment)?.ends_with(&[0, 0, 0xff, 0xff]);
         let (stored, length) = (segment.record.stored as usize, segment.record.raw as usize);
         let out = room(&mut self.raw, length + 1);
         match segment.envelope {
@@ -132,12 +138,4 @@ impl Decoder {
         }
         Ok(raw)
     }
-}
-
-/// The beginning of a buffer that is never cleared: what is asked for is written over.
-fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
-    if buffer.len() < length {
-        *buffer = vec![0; length];
-    }
-    &mut buffer[..length]
 }

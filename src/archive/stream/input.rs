@@ -1,13 +1,13 @@
 //! A file or a pipe as the source of a tar stream.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek as _};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::format::Format;
 use super::parts::{Gunzip, Parts, Trailing, Unpack};
 use crate::archive::codec::{Codec, bzip2, zstd};
+use crate::archive::store::Store;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
@@ -43,23 +43,23 @@ enum Bytes {
 }
 
 impl Input {
-    /// A file from its beginning; the path is for messages.
+    /// An archive from its beginning; the path is for messages.
     ///
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
-    pub fn file(mut file: File, path: &Path, stop: &Stop) -> Result<Self> {
-        file.rewind().map_err(|e| Error::io("read archive", path, e))?;
-        Self::new(Box::new(file), path, stop)
+    pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
+        let reader = store.reader().map_err(|e| Error::io("read archive", path, e))?;
+        Self::new(reader, path, stop)
     }
 
-    /// Anything that can be read once.
+    /// What can be read only once, and may keep its reader waiting: a pipe.
     ///
     /// # Errors
-    /// As for [`Input::file`].
+    /// As for [`Input::of`].
     pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);
-        read.map_err(|e| Error::io("read archive", path, e))?;
+        read.map_err(|e| stop.check().err().unwrap_or_else(|| Error::io("read archive", path, e)))?;
         let format = Format::of(&start);
         let whole = Cursor::new(start).chain(reader);
         let bytes = match format {
@@ -123,7 +123,7 @@ impl Input {
         }
     }
 
-    /// What stands behind the last member of a compressed file, once all has been read.
+    /// What stands behind the last part of a compressed file, once all has been read.
     pub fn trailing(&self) -> Option<Trailing> {
         match &self.bytes {
             Bytes::Packed(file) => file.trailing(),

@@ -1,7 +1,6 @@
 //! An archive with an index: its constant bytes, its index, and every segment, on all cores.
 
 use std::iter::Peekable;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -9,8 +8,9 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::segment::{Checker, Holds, Job};
 use super::{By, Depth, Options, Verified};
-use crate::archive::index::{EntryRecord, Footer, SegmentKind, name_order};
+use crate::archive::index::{EntryRecord, Footer, SegmentKind};
 use crate::archive::reader::{Archive, Entries, Segment};
+use crate::entry::name_order;
 use crate::error::{Error, Result};
 use crate::printable::printable;
 use crate::progress::Progress;
@@ -40,7 +40,7 @@ pub fn verify(archive: &Archive, options: Options, stop: &Stop, progress: &Progr
         for _ in 0..options.threads.max(1) {
             let (work, problems) = (work.clone(), &problems);
             spawn(scope, move || {
-                let mut checker = Checker::new(archive.file(), options.depth);
+                let mut checker = Checker::new(archive.store(), options.depth);
                 for job in work {
                     if let Err(problem) = checker.check(&job) {
                         note(problems, job.segment.offset, problem);
@@ -78,12 +78,9 @@ fn note(problems: &Problems, at: u64, what: String) {
 /// The bytes that are the same in every archive: the first header, and all around the pieces of the index. The footer
 /// was read when the archive was opened.
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
-    let read = |buffer: &mut [u8], at| {
-        archive.file().read_exact_at(buffer, at).map_err(|e| Error::io("read archive", archive.path(), e))
-    };
     let envelope = archive.footer().envelope;
     let mut start = vec![0; envelope.start().len()];
-    read(&mut start, 0)?;
+    archive.read_exact_at(&mut start, 0)?;
     if start != envelope.start() {
         note(problems, 0, "the header at offset 0 is not that of an archive of this kind".into());
     }
@@ -92,7 +89,7 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let mut buffer = vec![0; 64 * envelope.member_len()];
     while at < end {
         let count = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        read(&mut buffer[..count], at)?;
+        archive.read_exact_at(&mut buffer[..count], at)?;
         for (number, member) in buffer[..count].chunks(envelope.member_len()).enumerate() {
             if let Err(e) = envelope.piece(member) {
                 let offset = at + (number * envelope.member_len()) as u64;
@@ -110,7 +107,7 @@ fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
     let at = start - envelope.end_len();
     let expected = envelope.end(sums.crc.clone().finalize(), sums.raw);
     let mut found = vec![0; expected.len()];
-    archive.file().read_exact_at(&mut found, at).map_err(|e| Error::io("read archive", archive.path(), e))?;
+    archive.read_exact_at(&mut found, at)?;
     for (range, what) in [(0..2, "the final block"), (2..6, "the CRC-32"), (6..10, "the length")] {
         if found.get(range.clone()) != expected.get(range.clone()) {
             let offset = at + range.start as u64;

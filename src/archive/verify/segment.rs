@@ -1,11 +1,11 @@
 //! One segment, checked by itself: its bytes, and the tar headers in it against the index.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::Depth;
 use crate::archive::index::{EntryRecord, Hash, short};
 use crate::archive::reader::{Decoder, Segment};
+use crate::archive::store::Store;
 use crate::archive::stream::{Member, Stream};
 use crate::printable::printable;
 
@@ -53,26 +53,26 @@ impl Job {
 
 /// Checks segments one after the other.
 pub struct Checker<'a> {
-    file: &'a File,
+    store: &'a Store,
     depth: Depth,
     decoder: Decoder,
 }
 
 impl<'a> Checker<'a> {
-    pub fn new(file: &'a File, depth: Depth) -> Self {
-        Self { file, depth, decoder: Decoder::new() }
+    pub fn new(store: &'a Store, depth: Depth) -> Self {
+        Self { store, depth, decoder: Decoder::new() }
     }
 
     /// Check one; the error says where and what.
     pub fn check(&mut self, job: &Job) -> Result<(), String> {
         let wrong = |what: String| format!("{}: {what}", job.place());
         if self.depth == Depth::Stored {
-            return match self.decoder.stored(self.file, &job.segment) {
+            return match self.decoder.stored(self.store, &job.segment) {
                 Ok(_) => Ok(()),
                 Err(fault) => Err(wrong(fault.to_string())),
             };
         }
-        let raw = self.decoder.read(self.file, &job.segment).map_err(|fault| wrong(fault.to_string()))?;
+        let raw = self.decoder.read(self.store, &job.segment).map_err(|fault| wrong(fault.to_string()))?;
         match &job.holds {
             Holds::Group { entries, headers } => group(raw, entries, headers).map_err(wrong),
             Holds::Header(entry) => {

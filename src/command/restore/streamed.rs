@@ -2,22 +2,22 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::time::Instant;
 
-use super::{Part, all, confirmed, done, said, spare, target};
-use crate::archive::reader::{Unindexed, is_below};
+use super::{Part, Plan};
+use crate::archive::reader::Unindexed;
 use crate::archive::stream::{Input, Member, Stream};
 use crate::archive::verify::verify_entries;
 use crate::cli::RestoreArgs;
 use crate::config::Config;
-use crate::entry::Kind;
+use crate::entry::{Kind, is_below};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::extract::{Choice as _, ENTRIES_MAX, Fidelity, Hands, clean, extract_stream};
+use crate::extract::{Choice as _, ENTRIES_MAX, clean, extract_stream};
 use crate::job;
 use crate::printable::{human_bytes, printable_path};
 use crate::progress::Progress;
-use crate::restore::{Amount, Names, Selection, recover};
+use crate::restore::paths::Paths;
+use crate::restore::{Amount, Names, Selection};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -47,30 +47,23 @@ struct Goal {
 ///
 /// # Errors
 /// If anything is wrong with what was asked for, with the archive, or with the target.
-pub fn run(
-    args: &RestoreArgs,
-    config: &Config,
-    unindexed: &Unindexed,
-    stop: &Stop,
-    began: Instant,
-) -> Result<Exit> {
+pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
+    let Plan { args, config, stop, .. } = plan;
     let archive = printable_path(&unindexed.path);
     if let Some(damage) = &unindexed.damage {
         log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
     }
-    let mut streamed = Streamed { unindexed, trusted: true, stop };
     // Ours is believed with its index, and no less without it.
-    let ours = !args.untrusted && (unindexed.damage.is_some() || streamed.is_marked()?);
-    let trusted = args.trust || ours;
-    streamed.trusted = trusted;
+    let marked = Streamed { unindexed, trusted: true, stop }.is_marked()?;
+    let trusted = args.trust || !args.untrusted && (unindexed.ours || marked);
+    let plan = Plan { trusted, threads: 1, ..plan };
+    let streamed = Streamed { unindexed, trusted, stop };
     let mut goals = goals(args, config)?;
-    let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-    let mut names = Names::new(&paths);
+    plan.services_down(goals.iter().map(|goal| &goal.target))?;
+    let mut names = Names::new(Paths::new(&args.paths));
     streamed.look(args, &mut names, &mut goals)?;
     names.check()?;
     let mut parts = Vec::new();
-    // Whether the entry of the target itself is in the archive: otherwise the target keeps its own metadata.
-    let mut rooted = Vec::new();
     for goal in goals {
         let mut part = goal.part(&names);
         if !names.all() {
@@ -78,7 +71,6 @@ pub fn run(
         }
         if part.amount.entries > 0 {
             parts.push(part);
-            rooted.push(goal.root.is_some() && !goal.prefix.is_empty());
         }
     }
     if parts.is_empty() {
@@ -90,44 +82,25 @@ pub fn run(
             ),
         }));
     }
-    for part in &parts {
-        if !args.dry_run {
-            said(recover(&part.target)?);
-        }
-        target(args, config, part)?;
-    }
     let whose = match (&unindexed.damage, trusted) {
         _ if args.untrusted => "which is not trusted",
         (Some(_), _) => "whose index is damaged",
-        (None, true) if ours => "which was made without an index",
+        (None, _) if unindexed.ours => "which is armored: its index cannot be reached",
+        (None, true) if marked => "which was made without an index",
         (None, true) => "which has no index, and is trusted",
         (None, false) => "which has no index: anybody may have made it",
     };
-    if !confirmed(args, &format!("archive {archive}, {whose}"), &parts)? {
-        return Ok(Exit::Complete);
-    }
-    let progress = Progress::default();
-    progress.expect(parts.iter().map(|part| part.amount.bytes).sum());
-    let hands = Hands {
-        stop,
-        progress: &progress,
-        threads: 1,
-        fidelity: Fidelity { full: trusted && sys::is_root() },
-        trusted,
-        salvage: args.salvage,
-    };
-    let spare = spare(config, &unindexed.path);
-    let extracted = all(args, &parts, &spare, &progress, |number, root| {
-        let selection = &parts[number].selection;
-        let place = |name: &[u8]| selection.place(name);
-        let extracted = extract_stream(streamed.input()?, &unindexed.path, root, &place, hands)?;
-        Ok((extracted, selection.kept_with(rooted[number])))
+    let heading = format!("archive {archive}, {whose}");
+    let extracted = plan.carry_out(&heading, &parts, |part, root, hands| {
+        let place = |name: &[u8]| part.selection.place(name);
+        extract_stream(streamed.input()?, &unindexed.path, root, &place, hands)
     })?;
+    let Some(extracted) = extracted else { return Ok(Exit::Complete) };
     if !trusted && sys::is_root() {
         log::warn!("anybody may have made the archive: owners were not set; --trust sets them");
     }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
-    done(args, &parts, &extracted, began, remedy)
+    plan.done(&parts, &extracted, remedy)
 }
 
 /// Where things may go: one folder, or back to the sources of the job.
@@ -152,8 +125,13 @@ impl Goal {
             (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
             _ => (self.target.clone(), Vec::new()),
         };
-        let selection = Selection::of_names(names, self.prefix.clone(), base);
-        Part { target, selection, amount: self.amount }
+        let selection = Selection::new(names, self.prefix.clone(), base);
+        Part {
+            target,
+            selection,
+            amount: self.amount,
+            rooted: self.root.is_some() && !self.prefix.is_empty(),
+        }
     }
 
     /// Whether a name goes there when all do.
@@ -164,10 +142,10 @@ impl Goal {
 
 impl Streamed<'_> {
     fn input(&self) -> Result<Input> {
-        let Unindexed { file, path, length, damage } = self.unindexed;
-        let file = file.try_clone().map_err(|e| Error::io("open archive", path, e))?;
-        let mut input = Input::file(file, path, self.stop)?;
-        if damage.is_some() {
+        let Unindexed { store, path, ours, .. } = self.unindexed;
+        let length = store.length();
+        let mut input = Input::of(store, path, self.stop)?;
+        if *ours {
             input = input.only_data();
         }
         if self.trusted {
@@ -180,7 +158,7 @@ impl Streamed<'_> {
                 "archive {} has {} and decompresses to more than {}: a bomb, it seems; nothing was touched; --trust \
                  restores it all the same",
                 printable_path(path),
-                human_bytes(*length),
+                human_bytes(length),
                 human_bytes(most)
             ),
         ))

@@ -1,0 +1,115 @@
+//! Where a restore may write, and what it never removes: all that is known before anything is touched.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::Part;
+use crate::cli::RestoreArgs;
+use crate::config::Config;
+use crate::destination::Space;
+use crate::error::{Error, Result};
+use crate::job;
+use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::sys;
+
+/// What a restore removes under no circumstances, wherever it stands: the archives, what is known of the jobs, and the
+/// archive at hand.
+pub fn spare(config: &Config, archive: &Path) -> Vec<(u64, u64)> {
+    let mut paths = vec![archive.to_path_buf()];
+    for job in &config.jobs {
+        paths.push(job.destination.clone());
+        paths.extend(job.state.clone());
+        // For targets within the destination.
+        let archives = job::open(job).and_then(|destination| destination.archives(&job.pattern));
+        paths.extend(archives.unwrap_or_default().into_iter().map(|stored| stored.path));
+    }
+    let ids = paths.into_iter().filter_map(|path| path.metadata().ok());
+    ids.map(|about| (about.dev(), about.ino())).collect()
+}
+
+/// Refuse to empty the folder that archives are kept in, however it is called.
+fn not_the_archives(target: &Path, config: &Config) -> Result<()> {
+    let id = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    let Some(target_id) = id(target) else { return Ok(()) };
+    if config.jobs.iter().all(|job| id(&job.destination) != Some(target_id)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is where archives are kept, and --delete would remove them: restore to another folder",
+        printable_path(target)
+    )))
+}
+
+/// Whether one part can be written to its target, as far as can be known.
+///
+/// # Errors
+/// If not: it is in use and nothing says that it may be replaced, cannot be written to, or has not enough space.
+pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
+    if args.delete {
+        not_the_archives(&part.target, config)?;
+    }
+    let shown = printable_path(&part.target);
+    let (folder, exists) = match part.target.metadata() {
+        Ok(about) if about.is_dir() => (part.target.clone(), true),
+        Ok(_) => return Err(Error::usage(format!("{shown} is not a folder"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let above = part.target.parent().filter(|above| !above.as_os_str().is_empty());
+            (above.unwrap_or(Path::new(".")).to_path_buf(), false)
+        }
+        Err(e) => return Err(Error::io("look at", &part.target, e)),
+    };
+    if exists && !args.force {
+        let mut listing = part.target.read_dir().map_err(|e| Error::io("list", &part.target, e))?;
+        if listing.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found")) {
+            return Err(Error::usage(format!(
+                "{shown} is not empty: --force puts the archive's files in the place of those there, --delete with it \
+                 removes all others, --to FOLDER restores to another place"
+            )));
+        }
+    }
+    sys::check_writable(&folder).map_err(|e| {
+        let read_only = e.cause().and_then(std::io::Error::raw_os_error) == Some(30);
+        if read_only {
+            Error::failed(format!(
+                "{e}: it is mounted read-only, as it should be for backups; run this instead: \
+                 docker compose run --rm {}restore {}",
+                // A terminal of its own would stand in the way of what comes through a pipe.
+                if args.archive == "-" { "-T " } else { "" },
+                retyped(args)
+            ))
+        } else {
+            e
+        }
+    })?;
+    let space = Space::at(&folder)?;
+    let lacks = |have: Option<u64>, need: u64| have.is_some_and(|have| have < need);
+    if lacks(space.bytes, part.amount.bytes) || lacks(space.inodes, part.amount.entries) {
+        return Err(Error::failed(format!(
+            "{} has not enough space: {} in {} are to be restored, and are written before anything old is removed; \
+             {} free",
+            printable_path(&folder),
+            human_bytes(part.amount.bytes),
+            counted(part.amount.entries, "entry", "entries"),
+            space.bytes.map_or("unknown".into(), human_bytes)
+        )));
+    }
+    Ok(())
+}
+
+/// The arguments as they were typed, for a command that people can copy.
+fn retyped(args: &RestoreArgs) -> String {
+    let mut words = vec![printable(args.archive.as_bytes())];
+    words.extend(args.paths.iter().map(|path| printable(path.as_bytes())));
+    for (set, flag) in [
+        (args.force, "--force"),
+        (args.delete, "--delete"),
+        (args.trust, "--trust"),
+        (args.untrusted, "--untrusted"),
+    ] {
+        if set {
+            words.push(flag.into());
+        }
+    }
+    words.join(" ")
+}

@@ -1,0 +1,116 @@
+//! What people are told and asked: before, and after.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Part;
+use crate::cli::RestoreArgs;
+use crate::command::output::Output;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::extract::Extracted;
+use crate::printable::{counted, human_bytes, printable_path};
+use crate::restore::Recovered;
+
+/// Say what became of restores that had been interrupted.
+pub fn recovered(all: Vec<Recovered>) {
+    for what in all {
+        match what {
+            Recovered::Finished(folder) => {
+                log::warn!("a restore had been interrupted, and was finished: {}", printable_path(&folder));
+            }
+            Recovered::Undone(folder) => {
+                log::warn!("a restore had been interrupted, and was undone: {}", printable_path(&folder));
+            }
+        }
+    }
+}
+
+/// Show what will happen, and ask.
+///
+/// # Errors
+/// If the answer is no, or nobody is there to give one.
+pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bool> {
+    let mut text = format!("{heading}\n");
+    for part in parts {
+        let _ = writeln!(
+            text,
+            "  {}, {} to {}{}",
+            counted(part.amount.entries, "entry", "entries"),
+            human_bytes(part.amount.bytes),
+            printable_path(&part.target),
+            match (args.force, args.delete) {
+                (_, true) => ", where everything else is removed",
+                (true, _) => ", in the place of what has the same names there",
+                _ => "",
+            }
+        );
+    }
+    let _ = stderr().write_all(text.as_bytes());
+    if args.dry_run {
+        return Ok(false);
+    }
+    if args.yes || !args.force {
+        return Ok(true);
+    }
+    if !stdin().is_terminal() {
+        return Err(Error::usage("this replaces files, and nobody is there to ask: --yes says that it may"));
+    }
+    let _ = write!(stderr(), "go on? [y/N] ");
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read", "the answer", e))?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(true);
+    }
+    Err(Error::failed("not confirmed; nothing was touched"))
+}
+
+/// Say what came of it. `remedy` is what to do to have metadata that was not applied.
+///
+/// # Errors
+/// If standard output cannot be written to.
+pub fn done(
+    args: &RestoreArgs,
+    parts: &[Part],
+    extracted: &Extracted,
+    took: Duration,
+    remedy: &str,
+) -> Result<Exit> {
+    if args.json {
+        let targets: Vec<_> = parts.iter().map(|part| printable_path(&part.target)).collect();
+        let mut output = Output::new();
+        output.json(&json!({ "targets": targets, "restored": extracted, "seconds": took.as_secs_f64() }))?;
+        output.finish()?;
+    } else {
+        let text = format!(
+            "restored {}, {} in {:.1} s\n",
+            counted(extracted.entries, "entry", "entries"),
+            human_bytes(extracted.bytes),
+            took.as_secs_f64()
+        );
+        let _ = stderr().write_all(text.as_bytes());
+    }
+    if let Some(sentence) = extracted.unapplied.sentence(remedy) {
+        log::warn!("{sentence}");
+    }
+    let mut exit = Exit::Complete;
+    for (named, what, as_exit) in [
+        (&extracted.refused, "refused; --trust takes it all", Exit::Incomplete),
+        (&extracted.lost, "lost", Exit::Damaged),
+    ] {
+        if named.count == 0 {
+            continue;
+        }
+        exit = exit.worse(as_exit);
+        log::warn!("{} {what}", counted(named.count, "entry was", "entries were"));
+        named.names.iter().for_each(|name| log::warn!("  {name}"));
+        let more = named.count - named.names.len() as u64;
+        if more > 0 {
+            log::warn!("  and {more} more");
+        }
+    }
+    Ok(exit)
+}
