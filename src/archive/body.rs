@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::cut;
 use super::header::{self, SparseBody};
 use super::index::SegmentKind;
 use super::pipeline::{Feed, Halt, Raw, RawKind};
@@ -76,8 +75,8 @@ pub struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     /// For a body that is stored in so many bytes.
     pub fn new(feed: &'a mut Feed, (stop, progress): (&'a Stop, &'a Progress), stored: u64) -> Self {
-        let bytes = feed.used_buffer();
-        Self { feed, stop, progress, piece: cut::piece(stored), bytes, filled: 0 }
+        let (bytes, piece) = (feed.used_buffer(), feed.piece(stored));
+        Self { feed, stop, progress, piece, bytes, filled: 0 }
     }
 
     /// Everything of the content, or everything between its holes after their map.

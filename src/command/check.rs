@@ -9,7 +9,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::fs::{Access, access};
 use serde::Serialize;
 
-use crate::archive::codec::Codec;
 use crate::cli::JsonArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
@@ -175,9 +174,9 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
     let ruled = job.keep != Keep::All;
     let plan = prune::plan(&destination, &job::policy(job), false, now)?;
     if ruled {
-        if job.codec == Codec::None {
+        if !job::known_later(job) {
             return Err(Error::usage(format!(
-                "archives of codec {} have no index and are never pruned; take gzip, or keep all",
+                "archives of codec {} have no index and are never pruned; take gzip or zstd, or keep all",
                 job.codec
             )));
         }

@@ -3,7 +3,6 @@
 use crate::zone::Tz;
 use chrono::DateTime;
 
-use crate::archive::codec::Codec;
 use crate::clock::Clock;
 use crate::command::state_folder;
 use crate::config::{Config, Job, OnStart};
@@ -51,7 +50,7 @@ fn say(config: &Config) {
             job.zone,
             job.keep
         );
-        if job.keep != Keep::All && job.codec == Codec::None {
+        if job.keep != Keep::All && !job::known_later(job) {
             log::warn!(
                 "job {}: archives of codec {} have no index and are never pruned",
                 job.name,

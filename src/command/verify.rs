@@ -104,7 +104,11 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
     }
 }
 
-fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
+/// Read one archive back, as far as the keys at hand allow.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
     let progress = Progress::default();
     match which.bytes(&config.keys(), stop) {
         Ok(Bytes::Store(store)) => {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::zone::Tz;
 use chrono::{DateTime, SecondsFormat};
 
+use crate::archive::codec::Codec;
 use crate::archive::index::About;
 use crate::archive::name::{self, ArchiveName};
 use crate::archive::reader::{self, Opened};
@@ -186,6 +187,11 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
     let written = run.write(None, &itself, out, path, &mut |_| {})?;
     Ok(run.made(written, None))
+}
+
+/// Whether the job's archives are known as its own later, by an index or a record. What is not is never pruned.
+pub fn known_later(job: &Job) -> bool {
+    job.recipients.is_some() || !matches!(job.codec, Codec::Bzip2 | Codec::None)
 }
 
 /// By which name the daemon knows the verification of a job's archives; no job can have it.
