@@ -88,7 +88,14 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     } else {
         let mut seen = Seen::default();
         if plan.has_data() {
-            made = Some(last_archive((args, config), job, &plan, (&destination, &lock), (clock, stop), &mut seen)?);
+            made = Some(last_archive(
+                (args, config),
+                job,
+                &plan,
+                (&destination, &lock),
+                (clock, stop),
+                &mut seen,
+            )?);
         }
         May::Archived(seen)
     };
