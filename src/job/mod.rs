@@ -185,6 +185,7 @@ pub fn options(job: &Job, written: Option<&Metadata>) -> source::Options {
         cachedir_tag: job.exclude_caches,
         exclude_if_present: job.exclude_if_present.iter().map(Into::into).collect(),
         one_file_system: job.one_file_system,
+        look: false,
         leave_out: written.map(|written| (written.dev(), written.ino())).into_iter().collect(),
     }
 }
