@@ -49,7 +49,9 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     let mut worst = Exit::Complete;
     for job in &config.jobs {
         let began = clock.now();
-        let made = one(args, clock, stop, |hands| job::run(job, hands));
+        let made = one(args, clock, stop, |hands| {
+            if args.full { job::run_in_full(job, hands) } else { job::run(job, hands) }
+        });
         let exit = made.and_then(|made| {
             // An archive of something else says nothing about the job's own source.
             if args.source.is_empty() {

@@ -87,6 +87,10 @@ pub struct Job {
     pub pattern: Pattern,
     /// What archives are compressed with.
     pub codec: Codec,
+    /// How it is known that a file has not changed since the last archive.
+    pub change_detection: ChangeDetection,
+    /// After how long everything is read, changed or not. Zero: never for this reason.
+    pub full_every: Duration,
     /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.
@@ -121,6 +125,17 @@ pub struct RequireMount {
     pub source: bool,
     /// The destination.
     pub destination: bool,
+}
+
+/// How it is known that a file has not changed since the last archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeDetection {
+    /// By inode, size, mode, owner, mtime and ctime.
+    Strict,
+    /// Without inode and ctime, for network mounts where they move by themselves.
+    Mtime,
+    /// By reading it.
+    Content,
 }
 
 /// What becomes of a run that missed something.

@@ -15,7 +15,7 @@ use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
-use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse};
+use super::{ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse};
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     environment.check_names()?;
@@ -236,6 +236,15 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             .value(&setting::NAME)?
             .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?,
         codec: layers.value(&setting::CODEC)?.parse()?,
+        change_detection: layers.value(&setting::CHANGE_DETECTION)?.read(|text| {
+            let words = [
+                ("strict", ChangeDetection::Strict),
+                ("mtime", ChangeDetection::Mtime),
+                ("content", ChangeDetection::Content),
+            ];
+            parse::word(text, &words)
+        })?,
+        full_every: layers.value(&setting::FULL_EVERY)?.read(parse::duration_or_off)?,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,

@@ -39,6 +39,10 @@ pub const NAME: Setting = setting("TARKEEP_NAME", "archive-name", "%Y-%m-%d/%H-%
 pub const CODEC: Setting = setting("TARKEEP_CODEC", "codec", "gzip:6");
 /// Which archives stay.
 pub const KEEP: Setting = setting("TARKEEP_KEEP", "keep", "all");
+/// How it is known that a file has not changed since the last archive.
+pub const CHANGE_DETECTION: Setting = setting("TARKEEP_CHANGE_DETECTION", "change-detection", "strict");
+/// How often everything is read, changed or not.
+pub const FULL_EVERY: Setting = setting("TARKEEP_FULL_EVERY", "full-every", "7d");
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.
@@ -73,7 +77,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 24] = [
+pub const SETTINGS: [&Setting; 26] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -83,6 +87,8 @@ pub const SETTINGS: [&Setting; 24] = [
     &NAME,
     &CODEC,
     &KEEP,
+    &CHANGE_DETECTION,
+    &FULL_EVERY,
     &EXCLUDE,
     &EXCLUDE_FROM,
     &EXCLUDE_CACHES,

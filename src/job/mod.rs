@@ -1,8 +1,10 @@
 //! One run of a job, from top to bottom.
 
+mod base;
 mod guard;
 mod proof;
 
+use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,8 +14,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat};
 use chrono_tz::Tz;
 
+use crate::archive::base::Base;
 use crate::archive::index::About;
-use crate::archive::reader::{self, Opened};
 use crate::archive::{self, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
@@ -25,6 +27,8 @@ use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
 use crate::stop::Stop;
 use crate::sys;
+
+use base::Last;
 
 /// What a run made.
 #[derive(Debug)]
@@ -44,7 +48,13 @@ pub struct Made {
 /// The size of an archive, and what it is the compressed form of.
 pub fn stored(report: &Report) -> String {
     let share = if report.raw == 0 { 100.0 } else { 100.0 * report.stored as f64 / report.raw as f64 };
-    format!("{}, {share:.1}% of the tar stream's {}", human_bytes(report.stored), human_bytes(report.raw))
+    let mut text =
+        format!("{}, {share:.1}% of the tar stream's {}", human_bytes(report.stored), human_bytes(report.raw));
+    if !report.reused.is_nothing() {
+        let share = 100.0 * report.reused.stored as f64 / report.stored as f64;
+        let _ = write!(text, ", {share:.1}% of it from the last archive");
+    }
+    text
 }
 
 /// How long a run took, and how fast it was.
@@ -102,20 +112,35 @@ pub struct Hands<'a> {
 /// # Errors
 /// If nothing was published.
 pub fn run(job: &Job, hands: Hands) -> Result<Made> {
+    kept(job, hands, false)
+}
+
+/// [`run`], with everything read and nothing taken over from the last archive.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in_full(job: &Job, hands: Hands) -> Result<Made> {
+    kept(job, hands, true)
+}
+
+fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     let run = Run::begin(job, hands);
     let destination = open(job)?;
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
     for litter in destination.sweep(&lock, &job.pattern)? {
         log::info!("removed what a dead run left behind: {}", printable_path(&litter));
     }
-    let last = last_report(job, &destination);
-    destination.require_space(last.as_ref().map_or(0, |last| last.stored))?;
+    let mut last = base::last(job, &destination);
+    destination.require_space(last.about().map_or(0, |last| last.report.stored))?;
+    if full {
+        last.forget();
+    }
     let mut upload =
         destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
     let path = upload.path();
     let root = destination.root();
     let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-    let written = run.write(last.as_ref(), &root, &mut upload, &path)?;
+    let written = run.write(last, &root, &mut upload, &path)?;
     run.publish(upload, written)
 }
 
@@ -127,7 +152,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
-    let written = run.write(None, &itself, &mut upload, path)?;
+    let written = run.write(Last::default(), &itself, &mut upload, path)?;
     run.publish(upload, written)
 }
 
@@ -139,7 +164,7 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
-    let written = run.write(None, &itself, out, path)?;
+    let written = run.write(Last::default(), &itself, out, path)?;
     Ok(run.made(written, None))
 }
 
@@ -190,21 +215,6 @@ pub fn options(job: &Job, written: Option<&Metadata>) -> source::Options {
     }
 }
 
-/// The report of the newest archive of this job that has one.
-fn last_report(job: &Job, destination: &Local) -> Option<Report> {
-    // A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
-    const LOOKED_AT: usize = 10;
-    let archives = destination.archives(&job.pattern).ok()?;
-    archives
-        .iter()
-        .take(LOOKED_AT)
-        .find_map(|stored| match reader::open(&stored.path).ok()? {
-            Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
-            Opened::Unindexed(_) => None,
-        })
-        .map(|about| about.report)
-}
-
 /// A run under way.
 struct Run<'a> {
     job: &'a Job,
@@ -221,27 +231,31 @@ impl<'a> Run<'a> {
 
     fn write(
         &self,
-        last: Option<&Report>,
+        last: Last,
         written: &Metadata,
         out: &mut (dyn Write + Send),
         path: &Path,
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let options = options(self.job, Some(written));
-        self.hands.progress.expect(last.map_or(0, |last| last.bytes));
+        let before = last.about().map(|about| about.report.clone());
+        let (base, read) = last.base(self.job, self.instant);
+        let look = base.as_ref().is_some_and(Base::looks);
+        let options = source::Options { look, ..options(self.job, Some(written)) };
+        self.hands.progress.expect(before.as_ref().map_or(0, |last| last.bytes));
         let began = self.now();
         let mut found = source::walk(&sources, &options)?;
         let about = |found: &Walk, report: &mut Report| {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
             report.warnings.extend(found.databases().iter().map(running));
-            report.warnings.extend(last.and_then(|last| guard::shrunk(report, last)));
+            report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
-            Ok(self.about(report, began))
+            Ok(About { read, ..self.about(report, began) })
         };
         let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
         let failed = |error| Error::io("write archive", path, error);
-        archive::write(&mut found, options, about, out, (self.hands.stop, self.hands.progress), failed)
+        let hands = (self.hands.stop, self.hands.progress);
+        archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed)
     }
 
     fn publish(&self, upload: Upload, written: Written) -> Result<Made> {
@@ -273,6 +287,7 @@ impl<'a> Run<'a> {
             began,
             ended: self.now(),
             codec: self.job.codec.to_string(),
+            read: None,
             report: report.clone(),
         }
     }

@@ -89,6 +89,7 @@ pub fn archive(entries: Vec<Entry>, codec: Codec) -> Vec<u8> {
                 began: "2026-11-20T00:00:00.000000001Z".into(),
                 ended: "2026-11-20T00:00:01.000000002Z".into(),
                 codec: codec.to_string(),
+                read: None,
                 report: report.clone(),
             })
         },

@@ -1,0 +1,121 @@
+//! The last archive of a job: what it says, and whether the next is built on it.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+
+use crate::archive::base::{Base, Purpose, Rule};
+use crate::archive::codec::Codec;
+use crate::archive::index::About;
+use crate::archive::reader::{self, Archive, Opened};
+use crate::config::{ChangeDetection, Job};
+use crate::destination::Local;
+use crate::printable::printable_path;
+
+/// A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
+const LOOKED_AT: usize = 10;
+
+/// The newest archive of a job that has an index.
+#[derive(Default)]
+pub struct Last {
+    about: Option<About>,
+    archive: Option<Box<Archive>>,
+}
+
+/// Look for it.
+pub fn last(job: &Job, destination: &Local) -> Last {
+    let Ok(archives) = destination.archives(&job.pattern) else { return Last::default() };
+    for stored in archives.iter().take(LOOKED_AT) {
+        let path = printable_path(&stored.path);
+        let why = match reader::open(&stored.path) {
+            Ok(Opened::Indexed(archive)) => match archive.about() {
+                Ok(about) if about.job == job.name => {
+                    return Last { about: Some(about), archive: Some(archive) };
+                }
+                Ok(about) => format!("it is of the job {:?}", about.job),
+                Err(error) => error.to_string(),
+            },
+            Ok(Opened::Unindexed(unindexed)) => {
+                unindexed.damage.unwrap_or_else(|| "it has no index".into())
+            }
+            Err(error) => error.to_string(),
+        };
+        if job.codec != Codec::None {
+            log::info!("job {}: not built on {path}: {why}", job.name);
+        }
+    }
+    Last::default()
+}
+
+impl Last {
+    /// What its index says.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// Take nothing over from it.
+    pub fn forget(&mut self) {
+        self.archive = None;
+    }
+
+    /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.
+    pub fn base(self, job: &Job, now: DateTime<Tz>) -> (Option<Base>, Option<String>) {
+        let (Some(about), Some(archive)) = (self.about, self.archive) else { return (None, None) };
+        let path = printable_path(archive.path());
+        if about.codec != job.codec.to_string() {
+            log::info!("job {}: not built on {path}: it is {}, not {}", job.name, about.codec, job.codec);
+            return (None, None);
+        }
+        let rule = match job.change_detection {
+            ChangeDetection::Strict => Rule::Strict,
+            ChangeDetection::Mtime => Rule::Mtime,
+            ChangeDetection::Content => Rule::Content,
+        };
+        let read = about.read.clone().unwrap_or_else(|| about.instant.clone());
+        let full = is_due(&read, job.full_every, now);
+        let purpose = if full { Purpose::Compare } else { Purpose::Reuse };
+        if full {
+            log::info!("job {}: everything is read: the last time was at {read}", job.name);
+        }
+        match Base::new(*archive, &about, rule, purpose) {
+            // A run that reads all is the one that later ones name.
+            Ok(base) if full || rule == Rule::Content => (Some(base), None),
+            Ok(base) => (Some(base), Some(read)),
+            Err(why) => {
+                log::info!("job {}: not built on {path}: {why}", job.name);
+                (None, None)
+            }
+        }
+    }
+}
+
+/// Whether everything is to be read again. What was read in the future was read by another clock.
+fn is_due(read: &str, every: Duration, now: DateTime<Tz>) -> bool {
+    let Ok(read) = DateTime::parse_from_rfc3339(read) else { return true };
+    let age = now.fixed_offset() - read;
+    !every.is_zero() && age.to_std().map_or(true, |age| age >= every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_read_when_the_last_time_is_long_ago_or_makes_no_sense() {
+        let now = DateTime::parse_from_rfc3339("2026-11-20T01:00:00+01:00").unwrap();
+        let now = now.with_timezone(&Tz::Europe__Berlin);
+        let week = Duration::from_secs(7 * 86400);
+        for (read, every, due) in [
+            ("2026-11-20T00:00:00+01:00", week, false),
+            ("2026-11-13T01:00:01+01:00", week, false),
+            ("2026-11-13T01:00:00+01:00", week, true),
+            ("2026-11-13T00:00:00Z", week, true),
+            ("2026-11-21T00:00:00Z", week, true),
+            ("2006-11-13T01:00:00+01:00", Duration::ZERO, false),
+            ("yesterday", week, true),
+        ] {
+            assert_eq!(is_due(read, every, now), due, "{read}");
+        }
+    }
+}
