@@ -89,9 +89,8 @@ impl Base {
                 == shape(then.mode, then.uid, then.gid, then.size, then.mtime)
             && !then.changed
             && !then.cut;
-        let old = |time: Timestamp| {
-            Timestamp { seconds: time.seconds.saturating_add(MARGIN), ..time } < self.scan
-        };
+        let old =
+            |time: Timestamp| Timestamp { seconds: time.seconds.saturating_add(MARGIN), ..time } < self.scan;
         // The device is not asked: many file systems get another number each time they are mounted.
         same && match self.rule {
             Rule::Mtime => old(now.mtime),
@@ -145,7 +144,10 @@ impl Base {
         let mut differ = self.differ.lock().unwrap_or_else(PoisonError::into_inner);
         // A large file says so for each of its pieces.
         if differ.last().is_none_or(|last| last != name) {
-            log::error!("{}: differs from the last archive, and its times say that it does not", printable(name));
+            log::error!(
+                "{}: differs from the last archive, and its times say that it does not",
+                printable(name)
+            );
             differ.push(name.to_vec());
         }
     }
@@ -243,5 +245,123 @@ impl<'a> Cursor<'a> {
             }
         }
         Some(Group { segment, entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::codec::Codec;
+    use crate::archive::reader::{Opened, from_store};
+    use crate::archive::store::Store;
+    use crate::archive::{Options, write};
+    use crate::entry::Found;
+    use crate::progress::Progress;
+    use crate::stop::Stop;
+
+    const SCAN: i64 = 1_800_000_000;
+
+    fn base(rule: Rule) -> Base {
+        let about = |_: &_, report: &mut Report| {
+            Ok(About {
+                tool: String::new(),
+                job: String::new(),
+                instant: String::new(),
+                zone: String::new(),
+                began: "2027-01-15T08:00:00Z".into(),
+                ended: String::new(),
+                codec: String::new(),
+                read: None,
+                report: report.clone(),
+            })
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        let options = Options { codec: Codec::Gzip(1), threads: 1 };
+        let hands = (&Stop::default(), &Progress::default());
+        let failed = |e| Error::io("write archive", "x", e);
+        let mut nothing = std::iter::empty::<Found>();
+        write(&mut nothing, options, about, &mut file, hands, failed).unwrap();
+        let opened = from_store(Store::plain(file).unwrap(), std::path::Path::new("x")).unwrap();
+        let Opened::Indexed(archive) = opened else { panic!("no index") };
+        let about = archive.about().unwrap();
+        Base::new(*archive, &about, rule, Purpose::Reuse).unwrap()
+    }
+
+    /// A file and its record, changed so many seconds before the scan.
+    fn pair(mtime: i64, ctime: i64) -> (Entry, EntryRecord) {
+        let time = |before| Timestamp { seconds: SCAN - before, nanos: 0 };
+        let entry = Entry {
+            name: b"data/a".to_vec(),
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 1,
+            gid: 2,
+            user: Vec::new(),
+            group: Vec::new(),
+            mtime: time(mtime),
+            ctime: time(ctime),
+            inode: 7,
+            device: 8,
+            size: 9,
+            xattrs: Vec::new(),
+            content: None,
+        };
+        let record = EntryRecord {
+            name: entry.name.clone(),
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 1,
+            gid: 2,
+            size: 9,
+            mtime: entry.mtime,
+            ctime: entry.ctime,
+            inode: 7,
+            device: 80,
+            segment: 0,
+            offset: 0,
+            headers: 512,
+            changed: false,
+            cut: false,
+            sparse: None,
+        };
+        (entry, record)
+    }
+
+    #[test]
+    fn a_file_must_have_been_left_alone_for_two_minutes_before_the_scan() {
+        let strict = base(Rule::Strict);
+        for (ctime, unchanged) in
+            [(-5, false), (0, false), (119, false), (120, false), (121, true), (9999, true)]
+        {
+            let (now, then) = pair(99_999, ctime);
+            assert_eq!(strict.is_unchanged(&now, &then), unchanged, "{ctime} s before");
+            let (now, then) = pair(ctime, 0);
+            assert_eq!(base(Rule::Mtime).is_unchanged(&now, &then), unchanged, "{ctime} s before, by mtime");
+        }
+    }
+
+    #[test]
+    fn whatever_differs_counts() {
+        type Change = fn(&mut Entry, &mut EntryRecord);
+        let changes: [(Change, bool); 12] = [
+            (|now, _| now.mode = 0o600, true),
+            (|now, _| now.uid = 3, true),
+            (|now, _| now.gid = 3, true),
+            (|now, _| now.size = 10, true),
+            (|now, _| now.mtime.nanos = 1, true),
+            (|now, _| now.kind = Kind::Fifo, true),
+            (|now, _| now.name = b"data/b".to_vec(), true),
+            (|_, then| then.changed = true, true),
+            (|_, then| then.cut = true, true),
+            (|now, _| now.inode = 8, false),
+            (|now, _| now.ctime.nanos = 1, false),
+            (|now, _| now.ctime.seconds -= 1, false),
+        ];
+        for (number, (change, by_mtime_too)) in changes.into_iter().enumerate() {
+            let (mut now, mut then) = pair(9999, 9999);
+            change(&mut now, &mut then);
+            assert!(!base(Rule::Strict).is_unchanged(&now, &then), "{number}");
+            assert_eq!(base(Rule::Mtime).is_unchanged(&now, &then), !by_mtime_too, "{number}, by mtime");
+        }
     }
 }

@@ -226,9 +226,8 @@ fn compress(
         {
             check(base, &raw);
         }
-        let copied = same.filter(|then| {
-            base.is_some_and(|base| !base.compares() && base.copy(then, &mut stored))
-        });
+        let copied =
+            same.filter(|then| base.is_some_and(|base| !base.compares() && base.copy(then, &mut stored)));
         let result = match copied {
             Some(then) => Ok(Compressed { record: then.record, stored, reused: true }),
             None => encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {

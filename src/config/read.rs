@@ -15,7 +15,9 @@ use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
-use super::{ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse};
+use super::{
+    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, parse,
+};
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     environment.check_names()?;

@@ -36,9 +36,7 @@ pub fn last(job: &Job, destination: &Local) -> Last {
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
             },
-            Ok(Opened::Unindexed(unindexed)) => {
-                unindexed.damage.unwrap_or_else(|| "it has no index".into())
-            }
+            Ok(Opened::Unindexed(unindexed)) => unindexed.damage.unwrap_or_else(|| "it has no index".into()),
             Err(error) => error.to_string(),
         };
         if job.codec != Codec::None {

@@ -48,8 +48,11 @@ pub struct Made {
 /// The size of an archive, and what it is the compressed form of.
 pub fn stored(report: &Report) -> String {
     let share = if report.raw == 0 { 100.0 } else { 100.0 * report.stored as f64 / report.raw as f64 };
-    let mut text =
-        format!("{}, {share:.1}% of the tar stream's {}", human_bytes(report.stored), human_bytes(report.raw));
+    let mut text = format!(
+        "{}, {share:.1}% of the tar stream's {}",
+        human_bytes(report.stored),
+        human_bytes(report.raw)
+    );
     if !report.reused.is_nothing() {
         let share = 100.0 * report.reused.stored as f64 / report.stored as f64;
         let _ = write!(text, ", {share:.1}% of it from the last archive");
