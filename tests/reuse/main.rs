@@ -7,5 +7,6 @@ mod damage;
 mod edits;
 mod full;
 mod nights;
+mod races;
 mod random;
 mod share;
