@@ -73,6 +73,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Bring an archive's files back
     Restore(RestoreArgs),
+    /// Empty a job's sources, after a last archive of them
+    Reset(ResetArgs),
     /// Show when runs are due
     Next(NextArgs),
     /// Check that sources, destinations and schedules are as they should be
@@ -118,6 +120,10 @@ pub struct BackupArgs {
     /// gzip:1 (fastest) to gzip:12 (smallest), or none
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<OsString>,
+
+    /// Encrypt to this public key, age1…, ssh-ed25519 … or ssh-rsa …; can be repeated
+    #[arg(long, value_name = "KEY")]
+    pub recipient: Vec<OsString>,
 
     /// Leave out what matches, by the rules of .gitignore; can be repeated
     #[arg(long, value_name = "GLOB")]
@@ -168,6 +174,10 @@ pub struct ListArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
 
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
     /// Only the archives of this job
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
@@ -199,6 +209,10 @@ pub struct CatArgs {
     /// Names of files in it
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<OsString>,
+
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 
     /// The job whose archives are meant
     #[arg(long, value_name = "JOB")]
@@ -237,6 +251,10 @@ pub struct DiffArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<OsString>,
 
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
     /// The job whose archives are meant
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
@@ -264,6 +282,10 @@ pub struct VerifyArgs {
     /// Every archive there is
     #[arg(long, conflicts_with = "archives")]
     pub all: bool,
+
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 
     /// Only the archives of this job
     #[arg(long, value_name = "JOB")]
@@ -310,11 +332,15 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "FOLDER")]
     pub to: Option<PathBuf>,
 
+    /// File with the private key that decrypts it: of age, or of SSH
+    #[arg(short, long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+
     /// The job whose archives and sources are meant
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
 
-    /// Put files in the place of those that are there
+    /// Put files in the place of those that are there, also while services are up that TARKEEP_SERVICES_DOWN names
     #[arg(long)]
     pub force: bool,
 
@@ -351,6 +377,54 @@ pub struct RestoreArgs {
     pub json: bool,
 }
 
+/// `reset`
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+A last archive is made and verified first, and nothing is removed that it does not have: what the job leaves out stays, \
+and so does what changed meanwhile. With --no-backup there is none, and everything goes. The sources themselves and what \
+is mounted in them stay, as empty folders.
+
+It asks for the job's name to be typed. --yes answers, but only where TARKEEP_ALLOW_RESET=1 is set too. It refuses while a \
+run is on, while services are up that TARKEEP_SERVICES_DOWN names, and for the machine's own folders.
+
+Examples:
+  tarkeep reset --dry-run                        what would be removed
+  docker compose run --rm reset                  with the compose file of this project
+  docker compose exec -T -e TARKEEP_ALLOW_RESET=1 backup reset --yes")]
+pub struct ResetArgs {
+    /// Job whose sources are emptied; to be named where there are several
+    #[arg(value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// Make no last archive, and remove what the job leaves out too
+    #[arg(long)]
+    pub no_backup: bool,
+
+    /// Go on although services are up that TARKEEP_SERVICES_DOWN names
+    #[arg(long)]
+    pub force: bool,
+
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Do not ask; only together with TARKEEP_ALLOW_RESET=1
+    #[arg(long)]
+    pub yes: bool,
+
+    /// How many threads compress, 1 to 256 [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<OsString>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Draw no progress bar
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
 /// `next`
 #[derive(Debug, Args)]
 pub struct NextArgs {
@@ -385,7 +459,8 @@ pub struct CompletionsArgs {
 
 impl Cli {
     /// Understand a command line. A program called `backup`, as the image has one, is `tarkeep backup -o -`; one called
-    /// `restore` is `tarkeep restore`, and restores standard input if no archive is named.
+    /// `restore` is `tarkeep restore`, and restores standard input if no archive is named; one called `reset` is `tarkeep
+    /// reset`.
     ///
     /// # Errors
     /// If it cannot be understood, or asks for help, which clap prints either way.
@@ -394,7 +469,7 @@ impl Cli {
         let called = arguments.first().and_then(|name| Path::new(name).file_name().map(OsStr::to_owned));
         let called = |name| called.as_deref() == Some(OsStr::new(name));
         let as_backup = called("backup");
-        for name in ["backup", "restore"] {
+        for name in ["backup", "restore", "reset"] {
             if called(name) {
                 arguments.splice(..1, ["tarkeep".into(), name.into()]);
             }
@@ -445,17 +520,24 @@ impl Cli {
                     }
                 };
                 many(&set::SOURCE, "--source", &args.source);
+                many(&set::AGE_RECIPIENTS, "--recipient", &args.recipient);
                 many(&set::EXCLUDE, "--exclude", &args.exclude);
                 typed.jobs.clone_from(&args.jobs);
             }
-            Command::List(ListArgs { job, .. })
-            | Command::Cat(CatArgs { job, .. })
-            | Command::Diff(DiffArgs { job, .. }) => typed.jobs.extend(job.clone()),
-            Command::Verify(VerifyArgs { job, threads, .. })
-            | Command::Restore(RestoreArgs { job, threads, .. }) => {
-                one(&set::THREADS, "--threads", threads);
+            Command::List(ListArgs { job, identity, .. })
+            | Command::Cat(CatArgs { job, identity, .. })
+            | Command::Diff(DiffArgs { job, identity, .. }) => {
+                typed.files.extend(identity.clone().map(|path| (&set::AGE_IDENTITY, "--identity", path)));
                 typed.jobs.extend(job.clone());
             }
+            Command::Verify(VerifyArgs { job, threads, identity, .. })
+            | Command::Restore(RestoreArgs { job, threads, identity, .. }) => {
+                one(&set::THREADS, "--threads", threads);
+                typed.files.extend(identity.clone().map(|path| (&set::AGE_IDENTITY, "--identity", path)));
+                typed.jobs.extend(job.clone());
+            }
+            // Which of them is meant is seen later: the destinations of all are out of bounds.
+            Command::Reset(ResetArgs { threads, .. }) => one(&set::THREADS, "--threads", threads),
             _ => {}
         }
         typed
@@ -507,6 +589,20 @@ mod tests {
         }
         assert!(read("tarkeep restore").is_err());
         assert!(read("restore --delete").is_err());
+    }
+
+    #[test]
+    fn a_program_called_reset_resets() {
+        for (line, job) in [
+            ("/bin/reset", None),
+            ("reset --yes", None),
+            ("reset db --no-backup", Some("db")),
+            ("/bin/reset/tarkeep reset", None),
+        ] {
+            let Command::Reset(args) = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(args.job.as_deref(), job, "{line}");
+        }
+        assert!(read("reset a b").is_err());
     }
 
     #[test]

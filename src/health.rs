@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::zone::Tz;
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::agenda::{Times, said};

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
+use crate::zone::Tz;
 use chrono::SecondsFormat;
-use chrono_tz::Tz;
 use serde_json::json;
 
 use crate::clock::Clock;

@@ -10,7 +10,7 @@ use tarkeep::daemon::signals::{self, Signals};
 use tarkeep::error::Result;
 use tarkeep::exit::Exit;
 use tarkeep::stop::Stop;
-use tarkeep::{command, logger};
+use tarkeep::{command, logger, sys};
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
@@ -40,6 +40,9 @@ fn run(cli: Cli) -> Result<Exit> {
         loaded => loaded?,
     };
     logger::start(&config, SystemClock);
+    if !config.keys().is_empty() {
+        sys::leave_no_core();
+    }
     let now = SystemClock.now();
     match cli.command {
         Command::Run => command::run::run(config, load, &SystemClock),
@@ -49,6 +52,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
         Command::Verify(args) => command::verify::run(&args, &config, &listening()?),
         Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
+        Command::Reset(args) => command::reset::run(&args, &config, &SystemClock, &listening()?),
         Command::Next(args) => command::next::run(&args, &config, now),
         Command::Check(args) => command::check::run(&args, &config, now),
         Command::Info(args) => command::info::run(&args, &config),

@@ -31,7 +31,7 @@ impl Progress {
         self.0.stored.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes will be read, about: as many as last time. 0 where nobody knows.
+    /// So many bytes will be read, about: as many as last time, or as were counted. 0 where nobody knows.
     pub fn expect(&self, bytes: u64) {
         self.0.expected.store(bytes, Ordering::Relaxed);
     }

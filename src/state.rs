@@ -4,6 +4,7 @@
 //! cannot be read is a warning, and counts as none.
 
 mod keeper;
+mod records;
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +21,8 @@ use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::printable_path;
+
+pub use records::{Record, Records};
 
 /// What is known of a job. All instants are UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,6 +51,37 @@ pub fn be_nice(level: u8) {
     }
 }
 
+/// Let all threads take memory from one heap. With one for each, what the threads of a run had stays with the process
+/// for a night and a day: [`give_back_memory`] reaches only the first. To be called while there is one thread.
+///
+/// As in [`give_back_memory`], this is for the allocator of glibc; others do not have the call, or the habit.
+#[allow(unsafe_code, reason = "no safe call tells the allocator")]
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers and sets one of the allocator's own.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Give memory that is free back to the system.
+#[allow(unsafe_code, reason = "no safe call asks the allocator for it")]
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number, and touches what is free only, under the allocator's own lock.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Let the kernel write no core of this process: it has secrets in its memory.
+pub fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(e) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        log::debug!("forbid core dumps: {e}");
+    }
+}
+
 /// A step at which a test may stop the process (`TARKEEP_FAILPOINT=step:stop`) or kill it (`TARKEEP_FAILPOINT=step`).
 /// Nothing in a release build.
 pub fn failpoint(step: &str) {

@@ -9,6 +9,10 @@ use tarkeep::cli::Cli;
 use tarkeep::config::{self, Config, Environment, OnMiss, OnStart, Origin, Typed};
 use tarkeep::exit::Exit;
 
+fn tz(name: &str) -> tarkeep::zone::Tz {
+    name.parse().unwrap()
+}
+
 /// The configuration from this file, this command line and this environment. The file is always given, so that one of
 /// the machine's own does not count.
 fn load<const N: usize>(
@@ -52,7 +56,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert_eq!(job.sources, [PathBuf::from("/data")]);
     assert_eq!(job.destination, Path::new("/backup"));
     assert_eq!(job.schedule.to_string(), "01:00");
-    assert_eq!(job.zone, chrono_tz::Tz::UTC);
+    assert_eq!(job.zone, tarkeep::zone::Tz::UTC);
     assert_eq!(job.on_start, OnStart::First);
     assert_eq!(job.catch_up, Duration::from_hours(12));
     assert_eq!(job.codec, Codec::Gzip(6));
@@ -61,6 +65,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert!(job.exclude.is_empty() && job.exclude_from.is_none() && job.state.is_none());
     assert!(!job.one_file_system && !job.exclude_caches && job.exclude_if_present.is_empty());
     assert!(!job.require_mount.source && !job.require_mount.destination);
+    assert!(job.services_down.is_empty() && !job.allow_reset);
     assert!(job.shown.iter().all(|shown| shown.origin == Origin::Default));
 }
 
@@ -86,6 +91,8 @@ fn every_setting_is_taken_from_the_environment() {
         ("TARKEEP_MODE", "600"),
         ("TARKEEP_OWNER", "1000:100"),
         ("TARKEEP_STATE", "/state"),
+        ("TARKEEP_SERVICES_DOWN", "database:5432, [::1]:80"),
+        ("TARKEEP_ALLOW_RESET", "1"),
         ("TARKEEP_NICE", "0"),
         ("TARKEEP_THREADS", "3"),
         ("TARKEEP_LOG", "debug"),
@@ -95,7 +102,7 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!(job.sources, [PathBuf::from("/a"), PathBuf::from("/b")]);
     assert_eq!(job.destination, Path::new("/mnt/disk"));
     assert_eq!(job.schedule.to_string(), "every 15m");
-    assert_eq!(job.zone, chrono_tz::Tz::Europe__Berlin);
+    assert_eq!(job.zone, tz("Europe/Berlin"));
     assert_eq!((job.on_start, job.catch_up), (OnStart::Always, Duration::ZERO));
     assert_eq!(job.codec, Codec::None);
     assert_eq!(job.exclude, ["*.tmp", "!keep.tmp"]);
@@ -105,6 +112,9 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!((job.on_skipped, job.on_changed), (OnMiss::Fail, OnMiss::Fail));
     assert_eq!((job.mode, job.owner, job.nice), (0o600, Some((1000, 100)), 0));
     assert_eq!(job.state.as_deref(), Some(Path::new("/state")));
+    let services: Vec<_> = job.services_down.iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["database:5432", "[::1]:80"]);
+    assert!(job.allow_reset);
     assert_eq!(job.threads.get(), 3);
     assert_eq!(config.log, "debug");
     assert_eq!(config.log_format, config::LogFormat::Json);
@@ -148,7 +158,7 @@ fn second_names_count_where_the_first_is_not_set() {
     let config =
         environment([("CRON_SCHEDULE", "02:00"), ("TZ", ":Asia/Tokyo"), ("RUST_LOG", "debug,hyper")]);
     assert_eq!(config.jobs[0].schedule.to_string(), "02:00");
-    assert_eq!(config.jobs[0].zone, chrono_tz::Tz::Asia__Tokyo);
+    assert_eq!(config.jobs[0].zone, tz("Asia/Tokyo"));
     assert_eq!(config.log, "debug");
     assert_eq!(origin(&config, "schedule"), "CRON_SCHEDULE");
 
@@ -161,7 +171,7 @@ fn second_names_count_where_the_first_is_not_set() {
         ("TARKEEP_LOG", "warn"),
     ]);
     assert_eq!(config.jobs[0].schedule.to_string(), "03:00");
-    assert_eq!(config.jobs[0].zone, chrono_tz::Tz::UTC);
+    assert_eq!(config.jobs[0].zone, tarkeep::zone::Tz::UTC);
     assert_eq!(config.log, "warn");
 }
 
@@ -241,7 +251,7 @@ fn several_jobs_stand_in_the_file() {
     assert_eq!(db.sources, [PathBuf::from("/db"), PathBuf::from("/more")]);
     assert_eq!(db.destination, Path::new("/backup/db"));
     assert_eq!((db.codec, photos.codec), (Codec::Gzip(9), Codec::None));
-    assert_eq!((db.zone, photos.zone), (chrono_tz::Tz::Europe__Berlin, chrono_tz::Tz::Europe__Berlin));
+    assert_eq!((db.zone, photos.zone), (tz("Europe/Berlin"), tz("Europe/Berlin")));
     assert_eq!((db.nice, photos.nice), (5, 5));
     assert_eq!(db.schedule.to_string(), "@hourly");
     assert_eq!(photos.schedule.to_string(), "01:00");
@@ -361,6 +371,15 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
             "sources",
             "TARKEEP_REQUIRE_MOUNT: \"sources\": write source or destination",
         ),
+        (
+            "TARKEEP_SERVICES_DOWN",
+            "cache:6379,database",
+            "TARKEEP_SERVICES_DOWN: \"database\": the port is missing; write host:port, such as database:5432",
+        ),
+        ("TARKEEP_SERVICES_DOWN", "db:0", "TARKEEP_SERVICES_DOWN: \"db:0\": the port is a number from 1"),
+        ("TARKEEP_SERVICES_DOWN", "db:99999", "TARKEEP_SERVICES_DOWN: \"db:99999\": the port is a number"),
+        ("TARKEEP_SERVICES_DOWN", "http://db:80", "TARKEEP_SERVICES_DOWN: \"http://db:80\": not a host and"),
+        ("TARKEEP_ALLOW_RESET", "data", "TARKEEP_ALLOW_RESET: \"data\": write true or false"),
         (
             "TARKEEP_LOG",
             "verbose",

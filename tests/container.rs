@@ -89,6 +89,11 @@ fn a_stop_during_a_run_is_in_time_and_leaves_nothing_half_done() {
         deployment.archives()
     );
 
+    // One by hand beside it does not get in its way.
+    let by_hand = deployment.exec(&["/bin/tarkeep", "backup"]);
+    let said = String::from_utf8_lossy(&by_hand.stderr);
+    assert!(by_hand.status.code() == Some(11) && said.contains("is locked by process 1 on"), "{by_hand:?}");
+
     deployment.compose(&["stop", "backup"]);
     // Killed at the end of the grace period it would be 137. As process 1 it cannot die of the signal itself.
     assert_eq!(deployment.inspect("{{.State.ExitCode}}"), "143", "as process 1, stopped by SIGTERM");
@@ -133,7 +138,11 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
     let Some(deployment) = Deployment::new("off", "      TARKEEP_ON_START: always\n") else { return };
     deployment.fill();
     deployment.compose(&["up", "-d", "--no-build"]);
-    let archive = deployment.wait_for_archives(1).remove(0);
+    deployment.wait_for_archives(1);
+    // One by hand, beside the daemon that has nothing to do.
+    deployment.compose(&["exec", "-T", "backup", "tarkeep", "backup"]);
+    let archive = deployment.wait_for_archives(2).remove(1);
+    assert_owned_by_the_user(&archive);
     let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
     sh(&format!("cp -a {} {}", data.display(), kept.display()));
     let destroy = || {
@@ -161,6 +170,51 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
         .unwrap();
     assert!(output.status.success(), "restore -: {}", String::from_utf8_lossy(&output.stderr));
     restored();
+}
+
+#[test]
+fn data_is_reset_and_brought_back_but_not_while_the_database_is_up() {
+    let Some(deployment) = Deployment::new("off", "") else { return };
+    deployment.fill();
+    let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
+    sh(&format!("cp -a {} {}", data.display(), kept.display()));
+    deployment.compose(&["up", "-d", "--no-build"]);
+    // Nobody is here to type the name of the job.
+    let reset = |arguments: &[&str]| {
+        let words = ["run", "--rm", "-T", "-e", "TARKEEP_ALLOW_RESET=1", "reset"];
+        let mut command = deployment.compose_command(&[&words[..], arguments].concat());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+
+    // Found by its name, as the compose file has it.
+    deployment.wait_for("the database to listen", || {
+        let (code, said) = reset(&["--dry-run"]);
+        code == Some(1)
+            && said.contains("database:5432 is up")
+            && said.contains("docker compose stop database")
+    });
+    assert_eq!(list(&data), list(&kept));
+    deployment.compose(&["stop", "database"]);
+    let (code, said) = reset(&["--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("database:5432 is down: "), "{said}");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    assert_owned_by_the_user(&deployment.archives()[0]);
+
+    // In the running service, where the data is mounted read-only, it says what to do.
+    fs::write(data.join("new"), "new").unwrap();
+    let container = deployment.container();
+    let words = ["exec", "-e", "TARKEEP_ALLOW_RESET=1", &container, "reset", "--yes"];
+    let output = Command::new("docker").args(words).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("docker compose run --rm reset"), "{said}");
+    fs::remove_file(data.join("new")).unwrap();
+
+    deployment.compose(&["run", "--rm", "-T", "restore", "latest"]);
+    assert_eq!(list(&data), list(&kept));
+    sh(&format!("diff -r --no-dereference {} {}", data.display(), kept.display()));
 }
 
 #[test]
@@ -199,6 +253,7 @@ fn the_image_is_small_and_holds_the_binary_and_nothing_else() {
     let mut wanted: Vec<_> = links(&dockerfile()).iter().map(|name| format!("bin/{name}")).collect();
     assert!(wanted.iter().any(|name| name == "bin/backup"), "the binary's other names: {wanted:?}");
     wanted.push("bin/tarkeep".to_owned());
+    wanted.sort();
     assert_eq!(ours, wanted);
 }
 
@@ -253,23 +308,23 @@ impl Deployment {
         let mut compose = String::new();
         write!(
             compose,
-            "services:\n  restore:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
+            "services:\n  restore:\n    image: {}\n  reset:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
              healthcheck:\n      interval: 5s\n      retries: 1\n    environment:\n      \
              TARKEEP_SCHEDULE: \"{schedule}\"\n{environment}",
-            deployment.image, deployment.base, deployment.image
+            deployment.image, deployment.image, deployment.base, deployment.image
         )
         .unwrap();
         fs::write(deployment.path("override.yaml"), compose).unwrap();
         Some(deployment)
     }
 
-    /// The stand-in for the database: it only has to be there.
+    /// The stand-in for the database: it only has to be there, and to listen.
     fn build_base(&self) {
         let folder = self.path("base/bin");
         fs::create_dir_all(&folder).unwrap();
         fs::copy(busybox().unwrap(), folder.join("busybox")).unwrap();
         sh(&format!(
-            "tar -C {} -c . | docker import --change 'CMD [\"/bin/busybox\", \"sleep\", \"100000\"]' - {}",
+            "tar -C {} -c . | docker import --change 'CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"5432\"]' - {}",
             self.path("base").display(),
             self.base
         ));

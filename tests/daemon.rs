@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use rustix::process::{Pid, Signal, kill_process};
 use tarkeep::agenda::OnStart;
 use tarkeep::clock::SystemClock;
@@ -22,6 +21,7 @@ use tarkeep::daemon::{self, Planned, Ran, Runner};
 use tarkeep::error::Error;
 use tarkeep::exit::Exit;
 use tarkeep::stop::Stop;
+use tarkeep::zone::Tz;
 use tempfile::TempDir;
 
 /// Nothing here takes a second on a machine that has nothing else to do.
@@ -314,6 +314,29 @@ fn while_nothing_is_due_it_does_nothing() {
         thread::sleep(Duration::from_secs(1));
         field("voluntary_ctxt_switches") == before
     });
+}
+
+#[test]
+fn after_a_run_its_memory_is_given_back() {
+    let place = Place::new();
+    let data = place.folder.path().join("data");
+    for folder in 0..20 {
+        let folder = data.join(format!("folder {folder}"));
+        fs::create_dir(&folder).unwrap();
+        for file in 0..1000 {
+            fs::write(folder.join(format!("a file with a name of some length {file}")), "content").unwrap();
+        }
+    }
+    let mut process = place.run(&[("TARKEEP_ON_START", "always"), ("TARKEEP_THREADS", "8")]);
+    process.wait_for("archive", || place.state()["last"]["exit"] == 0);
+    let status = format!("/proc/{}/status", process.child.id());
+    let anonymous = || -> u64 {
+        let text = fs::read_to_string(&status).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    };
+    // Allocated by the process itself; what is mapped from its file the kernel takes back when it needs to.
+    process.wait_for("memory", || anonymous() < 2048);
 }
 
 /// What a health check says, beside the daemon or in its namespace.

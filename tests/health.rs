@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use tarkeep::agenda::Times;
 use tarkeep::exit::Exit;
 use tarkeep::health::{Facts, Health, Status, grace, judge};
 use tarkeep::schedule::Schedule;
 use tarkeep::state::{Keeper, LastRun, Open, State};
+use tarkeep::zone::Tz;
 
 fn utc(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("archive", &["progress", "report", "stop", "threads"]),
+    ("encryption", &[]),
+    ("archive", &["encryption", "progress", "report", "stop", "threads"]),
     ("source", &["progress", "report", "stop", "sys"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("health", &["agenda", "schedule", "state"]),
-    ("config", &["agenda", "archive::codec", "archive::name", "schedule", "source"]),
+    (
+        "config",
+        &["agenda", "archive::codec", "archive::name", "encryption", "schedule", "services", "source"],
+    ),
     (
         "job",
         &[
@@ -52,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
+    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
     (
@@ -65,13 +71,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "destination",
+            "encryption",
             "extract",
             "health",
             "job",
             "progress",
             "report",
+            "reset",
             "restore",
             "schedule",
+            "services",
             "source",
             "state",
             "stop",
@@ -89,14 +98,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("sys", &[]),
     ("threads", &[]),
+    ("zone", &[]),
 ];
 
 /// What anybody may use.
-const EVERYWHERE: [&str; 4] = ["entry", "error", "exit", "printable"];
+const EVERYWHERE: [&str; 5] = ["entry", "error", "exit", "printable", "zone"];
 
 /// Neither a clock nor I/O.
-const PURE: [&str; 8] =
-    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "schedule"];
+const PURE: [&str; 9] =
+    ["agenda", "archive::name", "entry", "exit", "health", "printable", "report", "schedule", "zone"];
 /// What a pure module has no use for.
 const IMPURE: [&str; 8] =
     ["std::fs", "std::env", "process::Command", "std::net", "rustix::", "SystemTime", "Instant", "now()"];

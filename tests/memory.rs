@@ -156,3 +156,44 @@ fn the_size_of_a_file_and_the_number_of_its_holes_cost_nothing() {
     within(disk.path(), ("gzip:6", 1), 3, 64);
     restored_within(disk.path());
 }
+
+/// What encryption may cost beside: with keys next to nothing; for a passphrase scrypt takes 256 MiB, before anything is
+/// read (docs/encryption.md).
+#[cfg(feature = "age")]
+#[test]
+fn encryption_costs_what_is_said_of_it() {
+    let Some(disk) = folder() else { return };
+    let folder = disk.path();
+    let noise = noise(MIB as usize);
+    for number in 0..60 {
+        fs::write(folder.join(format!("data/{number}")), &noise).unwrap();
+    }
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    fs::write(folder.join("key"), age::secrecy::ExposeSecret::expose_secret(&identity.to_string())).unwrap();
+    fs::write(folder.join("passphrase"), "open sesame").unwrap();
+    let scrypt = 256 * MIB;
+    for (variables, more) in [
+        ([("TARKEEP_AGE_RECIPIENTS", &recipient[..]), ("TARKEEP_AGE_IDENTITY_FILE", "key")], 0),
+        ([("TARKEEP_AGE_PASSPHRASE_FILE", "passphrase"), ("TARKEEP_THREADS", "2")], scrypt),
+    ] {
+        let run = |arguments: &[&str], limit: u64| {
+            let mut tarkeep = command_in(arguments, folder);
+            tarkeep
+                .env("TARKEEP_CONFIG", "/dev/null")
+                .envs(variables)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let (status, kib) = wait(tarkeep.spawn().unwrap());
+            assert_eq!(status, 0, "how {arguments:?} ended, as wait(2) says it");
+            let peak = kib * 1024;
+            println!("{arguments:?}, {}: {} MiB of {}", variables[0].0, peak / MIB, (limit + more) / MIB);
+            assert!(peak <= limit + more, "{arguments:?}: {} MiB", peak / MIB);
+            assert!(peak > more, "guessing has its price: {} MiB", peak / MIB);
+        };
+        run(&["backup", "--source", "data", "--threads", "2", "-o", "x.tar.gz.age"], (32 + 8 * 2) * MIB);
+        run(&["restore", "x.tar.gz.age", "--to", "out", "--threads", "16"], 128 * MIB);
+        fs::remove_file(folder.join("x.tar.gz.age")).unwrap();
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
+}

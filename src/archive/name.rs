@@ -18,6 +18,11 @@ pub const DEFAULT: &str = "%Y-%m-%d/%H-%M-%S";
 pub const ENDINGS: [&str; 8] =
     [".tar.gz", ".tar", ".tar.zst", ".tar.bz2", ".tar.gz.age", ".tar.age", ".tar.zst.age", ".tar.bz2.age"];
 
+/// The ending of an archive that is encrypted: that of the plain one, and `.age`.
+pub fn encrypted(ending: &'static str) -> &'static str {
+    ENDINGS.into_iter().find(|known| known.strip_suffix(".age") == Some(ending)).unwrap_or(ending)
+}
+
 /// File systems end a name at 255 bytes; number and ending come behind.
 const LONGEST_PART: usize = 200;
 
@@ -292,6 +297,13 @@ mod tests {
 
     fn at(text: &str) -> NaiveDateTime {
         NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap()
+    }
+
+    #[test]
+    fn every_ending_has_one_for_what_is_encrypted() {
+        for ending in ENDINGS.into_iter().filter(|ending| !ending.contains(".age")) {
+            assert_eq!(encrypted(ending), format!("{ending}.age"));
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Unindexed {
     pub path: PathBuf,
     /// What is wrong with its index, if it should have one; `None` for an archive that another tool made.
     pub damage: Option<String>,
+    /// Whether it begins or ends as ours do.
+    pub ours: bool,
 }
 
 /// An archive with an index.
@@ -88,7 +90,7 @@ impl Archive {
 
     /// Give up on its index.
     pub fn into_unindexed(self, damage: String) -> Unindexed {
-        Unindexed { store: self.store, path: self.path, damage: Some(damage) }
+        Unindexed { store: self.store, path: self.path, damage: Some(damage), ours: true }
     }
 
     /// Where it is.
@@ -124,6 +126,19 @@ impl Archive {
     /// It is damaged, and how.
     pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
         Error::damaged(format!("archive {}: {what}", printable_path(&self.path)))
+    }
+
+    /// Fill the buffer from this offset on.
+    ///
+    /// # Errors
+    /// If it cannot be read, or was encrypted and is damaged there.
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> Result<()> {
+        self.store.read_exact_at(buffer, at).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidData => {
+                self.damaged(format_args!("what was encrypted at offset {at} is damaged"))
+            }
+            _ => Error::io("read archive", &self.path, e),
+        })
     }
 
     fn page(&self, page: &Page) -> Result<Vec<u8>> {

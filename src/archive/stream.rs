@@ -8,6 +8,7 @@ mod gzip;
 mod header;
 mod input;
 mod member;
+mod pipe;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -18,6 +19,7 @@ pub use gzip::{Format, Gunzip, Trailing};
 use header::{Block, Type};
 pub use input::Input;
 pub use member::{Attributes, Member};
+pub use pipe::Pipe;
 
 use crate::error::cause_text;
 

@@ -49,6 +49,8 @@ pub enum By {
     Index,
     /// Reading it through: the CRC of each gzip member, and every tar header.
     Reading,
+    /// The hash that its file had when it was written: every byte of the file, and nothing of what is encrypted in it.
+    Hash,
     /// Reading it through: every tar header. A plain tar has no sums over what its files hold.
     Headers,
 }
@@ -117,6 +119,7 @@ impl Verified {
             By::Index => {
                 format!("{} checked", counted(self.segments, "segment", "segments"))
             }
+            By::Hash => "encrypted: its bytes are compared with the hash noted when it was written, and nothing is decrypted".to_string(),
             By::Reading => "checked by reading: no index".to_string(),
             By::Headers => {
                 "checked by reading: no index, and a plain tar has no checksums of what its files hold"
@@ -176,6 +179,38 @@ pub fn verify_opened(
         Opened::Unindexed(unindexed) => unindexed,
     };
     streamed::verify(unindexed, stop, progress)
+}
+
+/// Verify a file of which nothing is known but this hash, and how many entries it should have.
+///
+/// # Errors
+/// If it cannot be read, or `stop` asks.
+pub fn verify_hash(
+    mut file: File,
+    path: &Path,
+    (expected, entries): (blake3::Hash, u64),
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<Verified> {
+    let mut verified = Verified::new(By::Hash, 0);
+    verified.entries = entries;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        stop.check()?;
+        match file.read(&mut buffer).map_err(|e| Error::io("read archive", path, e))? {
+            0 => break,
+            count => {
+                hasher.update(&buffer[..count]);
+                verified.stored += count as u64;
+                progress.read(count as u64);
+            }
+        }
+    }
+    if hasher.finalize() != expected {
+        verified.problem("its bytes are not those that were written");
+    }
+    Ok(verified)
 }
 
 /// Verify what comes from a pipe, by reading it through; the path is for messages.

@@ -72,7 +72,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
 }
 
 /// Let `health` know of an archive as it knows of those of the daemon. A run by hand that fails is seen by who typed it.
-fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime<Utc>) {
+pub(super) fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime<Utc>) {
     let exit = made.report.exit();
     let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: None };
     if let Err(error) = state_folder(job).update(&job.name, |state| state.note(run, exit)) {
@@ -120,13 +120,13 @@ fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit>
         output.finish()?;
     } else {
         // Nobody who reads the summary is no reason to fail.
-        let _ = stderr().write_all(summary(made).as_bytes());
+        let _ = stderr().write_all(summary(job, made).as_bytes());
     }
     Ok(made.report.exit())
 }
 
 /// What came of a run, on less than a screen.
-fn summary(made: &Made) -> String {
+pub(super) fn summary(job: &Job, made: &Made) -> String {
     let report = &made.report;
     let to = made.path.as_deref().map_or("standard output".into(), printable_path);
     let mut text = format!("{to}\n");
@@ -143,6 +143,9 @@ fn summary(made: &Made) -> String {
         ),
     );
     row("stored", job::stored(report));
+    if let Some(recipients) = &job.recipients {
+        row("encrypted", recipients.to_string());
+    }
     row("took", job::took(report, made.took));
     let mut missed = |what: &str, noted: &Noted| {
         if noted.count > 0 {

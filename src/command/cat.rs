@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::which::which;
+use super::which::{Bytes, which};
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{self, Archive, Body, Opened, Unindexed};
 use crate::archive::stream::{Input, Member, Stream};
@@ -30,16 +30,16 @@ const LINKS_MAX: usize = 40;
 pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let names: Vec<_> = args.paths.iter().map(|path| clean(path.as_bytes())).collect();
     let which = which(&args.archive, config)?;
-    let file = which.open()?;
-    let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
+    let bytes = which.bytes(&config.keys(), stop)?;
     let mut cat = Cat { path: &which.path, output: Output::new(), stop };
-    let shown = if metadata.is_file() {
-        match reader::from_file(file, &which.path)? {
+    let shown = match bytes {
+        Bytes::Store(store) => match reader::from_store(store, &which.path)? {
             Opened::Indexed(archive) => cat.indexed(&archive, &names),
             Opened::Unindexed(unindexed) => cat.unindexed(&unindexed, names),
+        },
+        Bytes::Pipe(reader) => {
+            Input::new(reader, &which.path, stop).and_then(|input| cat.piped(input, names))
         }
-    } else {
-        Input::new(Box::new(file), &which.path, stop).and_then(|input| cat.piped(input, names))
     };
     // What was read before an error is given out before the error is told.
     cat.output.finish()?;

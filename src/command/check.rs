@@ -11,10 +11,12 @@ use serde::Serialize;
 use crate::cli::JsonArgs;
 use crate::command::output::Output;
 use crate::config::{Config, Job};
+use crate::encryption::{Keys, Recipients};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
 use crate::printable::{counted, human_bytes, printable_path};
+use crate::services::{Found, look};
 use crate::source;
 
 /// One thing that was looked at.
@@ -63,8 +65,20 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
     }
     let destination = format!("destination {}", printable_path(&job.destination));
     findings.push(finding(destination, look_at_destination(job)));
+    if let Some(recipients) = &job.recipients {
+        findings.push(finding("encryption".into(), look_at_encryption(recipients, &job.keys)));
+    }
     if let Some(state) = &job.state {
         findings.push(finding(format!("state {}", printable_path(state)), look_at_state(state)));
+    }
+    for (service, found) in job.services_down.iter().zip(look(&job.services_down)) {
+        // Up is how it should be now. A name that nobody knows is a mistake, or a service that is stopped.
+        let says = match found {
+            Found::Up => Ok("up; while it is, restore and reset refuse".into()),
+            Found::Down(why) => Ok(format!("down: {why}")),
+            Found::Unknown(why) => Err(Error::failed(why)),
+        };
+        findings.push(finding(format!("service {service}"), says));
     }
     findings.push(finding(format!("schedule {}", job.schedule), Ok(next(job, now))));
     findings
@@ -108,6 +122,27 @@ fn look_at_destination(job: &Job) -> Result<String> {
     let free =
         destination.space()?.bytes.map_or(String::new(), |free| format!(", {} free", human_bytes(free)));
     Ok(format!("writable{mounted}{free}, {}", counted(archives.len() as u64, "archive", "archives")))
+}
+
+/// Whether what is encrypted can be decrypted with what is at hand; the private key may well be elsewhere.
+fn look_at_encryption(recipients: &Recipients, keys: &Keys) -> Result<String> {
+    if recipients.is_passphrase() {
+        return Ok(format!(
+            "{recipients}: takes 256 MiB of memory and about a second at the beginning of each run"
+        ));
+    }
+    if !keys.has_identity() {
+        return Ok(format!(
+            "{recipients}; no private key is here, and none is needed for backups: keep it where it survives this machine"
+        ));
+    }
+    if keys.fit(recipients) {
+        return Ok(format!("{recipients}; the private key that is configured opens it"));
+    }
+    Err(Error::failed(format!(
+        "{recipients}, and the private key that is configured opens none of it: new archives cannot be read with it; \
+         configure the one that belongs to a recipient, or none"
+    )))
 }
 
 /// The folder is made when it is first written to, so what is there of the way to it counts.

@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::list::line::{json_time, kind_word, push_name, push_time, text};
-use super::which::which;
+use super::which::{Bytes, which};
 use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::Input;
 use crate::cli::DiffArgs;
@@ -65,10 +65,8 @@ enum Read {
 impl Read {
     fn open(word: &OsStr, config: &Config, stop: &Stop) -> Result<Self> {
         let which = which(word, config)?;
-        let file = which.open()?;
-        let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
-        let input = if metadata.is_file() {
-            match reader::from_file(file, &which.path)? {
+        let input = match which.bytes(&config.keys(), stop)? {
+            Bytes::Store(store) => match reader::from_store(store, &which.path)? {
                 Opened::Indexed(archive) => return Ok(Read::Indexed(archive)),
                 Opened::Unindexed(unindexed) => {
                     if let Some(damage) = &unindexed.damage {
@@ -76,9 +74,8 @@ impl Read {
                     }
                     Input::of(&unindexed.store, &which.path, stop)?
                 }
-            }
-        } else {
-            Input::new(Box::new(file), &which.path, stop)?
+            },
+            Bytes::Pipe(reader) => Input::new(reader, &which.path, stop)?,
         };
         Whole::read(input, &which.path, stop).map(Read::Streamed)
     }

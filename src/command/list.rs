@@ -8,19 +8,22 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use self::line::Lines;
-use super::which::{Which, archives, which};
+use super::which::{Bytes, Which, archives, which};
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
+use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
+use crate::encryption::{self, Keys};
 use crate::entry::{Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::restore::paths::{Paths, clean};
+use crate::state::Records;
 use crate::stop::Stop;
 
 /// List the archives of every job, newest first, or the entries of one archive.
@@ -34,7 +37,7 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
             let paths = Paths::new(&args.paths);
             let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
-            which(word, config).and_then(|which| listing.archive(&which))
+            which(word, config).and_then(|which| listing.archive(&which, &config.keys()))
         }
         None => config.jobs.iter().try_for_each(|job| {
             if config.jobs.len() > 1 && !args.json {
@@ -57,6 +60,8 @@ struct Summary {
     bytes: u64,
     /// Whether it has an index; without one the rest is not known.
     indexed: bool,
+    /// Whether it is encrypted; the rest is then known from the record that was kept of it, if there is one.
+    encrypted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,10 +82,11 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
     }
+    let records = state_folder(job).records(&job.name);
     let summaries: Vec<_> = archives
         .iter()
         .map(|stored| {
-            let summary = summary(job, stored);
+            let summary = summary(job, stored, &records);
             let said = summary.instant.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
             // What has no index has its name.
             let named = || stored.name.local.and_local_timezone(job.zone).earliest();
@@ -106,13 +112,14 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
     Ok(())
 }
 
-fn summary(job: &Job, stored: &Stored) -> Summary {
+fn summary(job: &Job, stored: &Stored, records: &Records) -> Summary {
     let mut summary = Summary {
         job: job.name.clone(),
         name: printable(stored.name.to_string().as_bytes()),
         path: printable_path(&stored.path),
         bytes: stored.bytes,
         indexed: false,
+        encrypted: false,
         damage: None,
         instant: None,
         entries: None,
@@ -120,6 +127,20 @@ fn summary(job: &Job, stored: &Stored) -> Summary {
         skipped: None,
         changed: None,
     };
+    if stored.name.ending().ends_with(encryption::ENDING) {
+        summary.encrypted = true;
+        let name = stored.name.to_string();
+        if let Some(record) = records.find(&name, stored.bytes) {
+            summary.instant = Some(record.instant.clone());
+            summary.entries = Some(record.entries);
+            summary.complete = Some(record.complete);
+            summary.skipped = Some(record.skipped);
+            summary.changed = Some(record.changed);
+        } else if let Some(record) = records.named(&name) {
+            summary.damage = Some(format!("it had {} bytes when it was written", record.bytes));
+        }
+        return summary;
+    }
     let opened = reader::open(&stored.path).and_then(|opened| match opened {
         Opened::Indexed(archive) => archive.about().map(Some),
         Opened::Unindexed(unindexed) => match unindexed.damage {
@@ -151,9 +172,11 @@ fn state(summary: &Summary) -> String {
         _ => String::new(),
     };
     let misses = count(summary.skipped, "skipped") + &count(summary.changed, "changed");
+    let encrypted = if summary.encrypted { ", encrypted" } else { "" };
     match summary.complete {
-        Some(true) => format!("complete{misses}"),
-        Some(false) => format!("incomplete{misses}"),
+        Some(true) => format!("complete{misses}{encrypted}"),
+        Some(false) => format!("incomplete{misses}{encrypted}"),
+        None if summary.encrypted => "encrypted".into(),
         None => "no index".into(),
     }
 }
@@ -182,13 +205,14 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn archive(&mut self, which: &Which) -> Result<()> {
-        let file = which.open()?;
-        let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
-        if !metadata.is_file() {
-            return self.stream(Input::new(Box::new(file), &which.path, self.stop)?, &which.path);
-        }
-        match reader::from_file(file, &which.path)? {
+    fn archive(&mut self, which: &Which, keys: &Keys) -> Result<()> {
+        let store = match which.bytes(keys, self.stop)? {
+            Bytes::Store(store) => store,
+            Bytes::Pipe(reader) => {
+                return self.stream(Input::new(reader, &which.path, self.stop)?, &which.path);
+            }
+        };
+        match reader::from_store(store, &which.path)? {
             Opened::Indexed(archive) => self.indexed(&archive),
             Opened::Unindexed(unindexed) => {
                 if let Some(damage) = &unindexed.damage {

@@ -10,8 +10,10 @@ pub mod info;
 pub mod list;
 pub mod next;
 pub mod output;
+pub mod reset;
 pub mod restore;
 pub mod run;
+mod services;
 pub mod verify;
 pub mod which;
 

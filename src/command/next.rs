@@ -36,7 +36,7 @@ pub fn run(args: &NextArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit>
     Ok(Exit::Complete)
 }
 
-fn due(job: &Job, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<chrono_tz::Tz>> {
+fn due(job: &Job, now: DateTime<Utc>) -> impl Iterator<Item = DateTime<crate::zone::Tz>> {
     iter::successors(job.schedule.next_after(now.with_timezone(&job.zone)), |last| {
         job.schedule.next_after(*last)
     })

@@ -10,9 +10,11 @@ use std::io::{IsTerminal as _, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::archive::reader::{Opened, from_file};
+use crate::archive::reader::{Opened, from_store};
+use crate::archive::store::Store;
 use crate::cli::RestoreArgs;
 use crate::command::backup::bar;
+use crate::command::services;
 use crate::command::which::which;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ use crate::progress::Progress;
 use crate::restore::{Amount, Selection, Staging, recover};
 use crate::stop::Stop;
 use crate::sys;
+
+pub(super) use tell::recovered;
 
 /// What goes to one folder.
 struct Part {
@@ -44,9 +48,10 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     if which.is_stdin() {
         file = input::kept(file, args, config, stop)?;
     }
+    let store = Store::open(file, &which.path, &config.keys())?;
     let threads = config.jobs[0].threads.get();
     let plan = Plan { args, config, archive: &which.path, trusted: true, threads, stop, began };
-    let archive = match from_file(file, &which.path)? {
+    let archive = match from_store(store, &which.path)? {
         Opened::Indexed(archive) => archive,
         Opened::Unindexed(unindexed) => return streamed::run(plan, &unindexed),
     };
@@ -124,6 +129,14 @@ impl Plan<'_> {
             }
             Ok(Some(all))
         })
+    }
+
+    /// Refuse while services are up that use what is restored. What goes to a place of its own is nobody's yet.
+    /// Before an archive is read through: that can take long.
+    fn services_down<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+        let targets: Vec<&Path> = targets.map(PathBuf::as_path).collect();
+        let jobs = services::jobs_of(&targets, self.config);
+        jobs.into_iter().try_for_each(|job| services::require_down(job, self.args.force))
     }
 
     /// Say what came of it. `remedy` is what to do to have metadata that was not applied.

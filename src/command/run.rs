@@ -1,7 +1,7 @@
 //! `run`: the daemon, and what it runs.
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 
 use crate::clock::Clock;
 use crate::command::state_folder;

@@ -1,14 +1,18 @@
 //! `verify`: archives read back, and everything in them checked.
 
+use std::fs::File;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::which::{Which, archives, latest, which};
-use crate::archive::verify::{Depth, Options, Verified, verify_file, verify_stream};
+use super::which::{Bytes, Which, archives, latest, which};
+use crate::archive::reader::from_store;
+use crate::archive::verify::{Depth, Options, Verified, verify_hash, verify_opened, verify_stream};
 use crate::cli::VerifyArgs;
 use crate::command::output::Output;
+use crate::command::state_folder;
 use crate::config::Config;
+use crate::encryption::{ENDING, is_encrypted_file};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::printable_path;
@@ -25,7 +29,7 @@ pub fn run(args: &VerifyArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let mut exit = Exit::Complete;
     for which in wanted(args, config)? {
         let outcome = which.and_then(|which| {
-            let verified = verify(&which, config.jobs[0].threads.get(), stop)?;
+            let verified = verify(&which, config, stop)?;
             Ok((which.path, verified))
         });
         stop.check()?;
@@ -74,15 +78,44 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
     Ok(args.archives.iter().map(|word| which(word, config)).collect())
 }
 
-fn verify(which: &Which, threads: usize, stop: &Stop) -> Result<Verified> {
-    let (file, progress) = (which.open()?, Progress::default());
-    let metadata = file.metadata().map_err(|e| Error::io("open archive", &which.path, e))?;
-    // A folder fails here too, with the system's words when it is read.
-    if metadata.is_file() {
-        verify_file(file, &which.path, Options { depth: Depth::Full, threads }, stop, &progress)
-    } else {
-        verify_stream(Box::new(file), &which.path, stop, &progress)
+fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
+    let progress = Progress::default();
+    match which.bytes(&config.keys(), stop) {
+        Ok(Bytes::Store(store)) => {
+            let opened = from_store(store, &which.path)?;
+            let options = Options { depth: Depth::Full, threads: config.jobs[0].threads.get() };
+            verify_opened(opened, &which.path, options, stop, &progress)
+        }
+        Ok(Bytes::Pipe(reader)) => verify_stream(reader, &which.path, stop, &progress),
+        // Whoever has no key can still say whether the file is as it was written, if there is a record of it.
+        Err(e) => match recorded(which, config) {
+            Some((file, known)) => {
+                let mut verified = verify_hash(file, &which.path, known, stop, &progress)?;
+                if !config.keys().is_empty() {
+                    verified.notes.push(e.to_string());
+                }
+                Ok(verified)
+            }
+            None => Err(e),
+        },
     }
+}
+
+/// The file of an encrypted archive, and its hash and its number of entries by the record that a job has of it.
+fn recorded(which: &Which, config: &Config) -> Option<(File, (blake3::Hash, u64))> {
+    if which.is_stdin() {
+        return None;
+    }
+    let file = which.open().ok()?;
+    let path = which.path.canonicalize().ok()?;
+    if !is_encrypted_file(&file).ok()? && !path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
+        return None;
+    }
+    let record = config.jobs.iter().find_map(|job| {
+        let name = path.strip_prefix(job.destination.canonicalize().ok()?).ok()?.to_str()?;
+        state_folder(job).records(&job.name).named(name).cloned()
+    })?;
+    Some((file, (record.hash()?, record.entries)))
 }
 
 fn show(path: &Path, verified: &Verified, json: bool, output: &mut Output) -> Result<()> {

@@ -2,15 +2,19 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use crate::archive::store::Store;
+use crate::archive::stream::Pipe;
 use crate::config::{Config, Job};
 use crate::destination::Stored;
+use crate::encryption::{self, Keys};
 use crate::error::{Error, Result};
 use crate::job;
 use crate::printable::{printable, printable_path};
+use crate::stop::Stop;
 
 /// The archives of a job, newest first.
 ///
@@ -39,7 +43,24 @@ impl Which {
         self.stdin
     }
 
-    /// Open it. What comes through a pipe can be read only once.
+    /// Open it, and decrypt it where it is encrypted.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or no key opens it.
+    pub fn bytes(&self, keys: &Keys, stop: &Stop) -> Result<Bytes> {
+        let file = self.open()?;
+        let metadata = file.metadata().map_err(|e| Error::io("open archive", &self.path, e))?;
+        if metadata.is_file() {
+            Store::open(file, &self.path, keys).map(Bytes::Store)
+        } else {
+            // A folder fails here, with the system's words when it is read.
+            let pipe = Box::new(Pipe::new(file, stop));
+            let bytes = encryption::decrypted(pipe, &self.path, keys).map(Bytes::Pipe);
+            bytes.map_err(|e| stop.check().err().unwrap_or(e))
+        }
+    }
+
+    /// Open it as it is. What comes through a pipe can be read only once.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -51,6 +72,14 @@ impl Which {
         let file = stdin.as_fd().try_clone_to_owned().map_err(|e| Error::io("open", &self.path, e))?;
         Ok(File::from(file))
     }
+}
+
+/// An open archive.
+pub enum Bytes {
+    /// A file, decrypted if it is encrypted.
+    Store(Store),
+    /// What comes through a pipe, and can be read only once.
+    Pipe(Box<dyn Read>),
 }
 
 /// The archive that this word means.

@@ -50,6 +50,11 @@ impl Environment {
         self.get(CONFIG_VARIABLE).map(PathBuf::from)
     }
 
+    /// The home folder of the user, if the environment says it.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from)
+    }
+
     /// Refuse what has a name of ours and is none, and what this version cannot do.
     pub fn check_names(&self) -> Result<()> {
         if self.get(BACKUPS_KEPT).is_some() || self.get("BACKUPS_KEPT_FILE").is_some() {
@@ -120,7 +125,7 @@ fn injected(name: &OsStr) -> bool {
 }
 
 /// A small file without its last line end.
-fn contents(path: &Path) -> Result<OsString> {
+pub(super) fn contents(path: &Path) -> Result<OsString> {
     let doing = "read file";
     let mut text = Vec::new();
     File::open(path)

@@ -44,8 +44,10 @@ impl Values {
     fn read(table: toml::Table, origin: &Origin) -> Result<Self> {
         let in_job = matches!(origin, Origin::File(_, Some(_)));
         let mut values = BTreeMap::new();
+        let known = |key: &str| SETTINGS.iter().find(|setting| setting.key == key);
         for (key, value) in table {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            let in_file = || key.strip_suffix("-file").and_then(known);
+            let Some(setting) = known(&key).or_else(in_file) else {
                 let known = SETTINGS.iter().map(|setting| setting.key).chain(["job", "name"]);
                 return Err(Error::usage(format!(
                     "{origin}: {key:?}: no such key{}",
@@ -58,6 +60,13 @@ impl Values {
                 )));
             }
             let wrong = |what: &str| Error::usage(format!("{origin}: {key}: {what}"));
+            if setting.key != key {
+                let value = named(setting, &format!("{origin}: {key}"), value)?;
+                if values.insert(setting.key, value).is_some() {
+                    return Err(wrong(&format!("{} is set too; remove one of them", setting.key)));
+                }
+                continue;
+            }
             if **setting == MODE && value.is_integer() {
                 // 640 would be read as a decimal number, and 0o640 arrives here as 416.
                 return Err(wrong("write it in quotes, such as \"0640\""));
@@ -72,7 +81,9 @@ impl Values {
             {
                 return Err(wrong("empty; write a value, or remove the line"));
             }
-            values.insert(setting.key, value);
+            if values.insert(setting.key, value).is_some() {
+                return Err(wrong(&format!("{key}-file is set too; remove one of them")));
+            }
         }
         Ok(Self(values))
     }
@@ -123,6 +134,14 @@ fn file_job(path: &Path, job: toml::Value) -> Result<FileJob> {
     };
     let shown = name.clone().unwrap_or_else(|| super::DEFAULT_JOB.to_owned());
     Ok(FileJob { name, values: Values::read(table, &Origin::File(path.into(), Some(shown)))? })
+}
+
+/// The value in the file that a key with `-file` behind it names.
+fn named(setting: &'static Setting, place: &str, value: toml::Value) -> Result<Value> {
+    let toml::Value::String(path) = value else {
+        return Err(Error::usage(format!("{place}: write the path of a file in quotes")));
+    };
+    super::encryption::from_file(setting, place, Path::new(&path))
 }
 
 /// Text, a number, true or false, or a list of texts.

@@ -4,6 +4,7 @@
 //! its [`Origin`], for messages and for `info`. Everything is checked here, before anything is touched: what leaves this
 //! module is valid, though it may not fit the machine, which is `check`'s to say.
 
+mod encryption;
 mod environment;
 mod file;
 mod nearest;
@@ -16,13 +17,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::Tz;
+use crate::zone::Tz;
 
 pub use crate::agenda::OnStart;
 use crate::archive::codec::Codec;
 use crate::archive::name::Pattern;
+use crate::encryption::{Keys, Recipients};
 use crate::error::Result;
 use crate::schedule::Schedule;
+use crate::services::Service;
 
 pub use environment::Environment;
 pub use setting::{CONFIG_DEFAULT, SETTINGS, Setting};
@@ -30,7 +33,8 @@ pub use value::{Origin, Value, Written};
 /// The settings that a flag can set.
 pub mod settings {
     pub use super::setting::{
-        CODEC, DESTINATION, EXCLUDE, EXCLUDE_FROM, LOG, NAME, ONE_FILE_SYSTEM, SOURCE, THREADS,
+        AGE_IDENTITY, AGE_RECIPIENTS, CODEC, DESTINATION, EXCLUDE, EXCLUDE_FROM, LOG, NAME, ONE_FILE_SYSTEM,
+        SOURCE, THREADS,
     };
 }
 
@@ -48,6 +52,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The configuration file, if there was one.
     pub file: Option<PathBuf>,
+    /// The user's home folder, as the environment has it.
+    pub home: Option<PathBuf>,
     /// What the log settings are and where they come from.
     pub shown: Vec<Shown>,
 }
@@ -91,6 +97,10 @@ pub struct Job {
     pub change_detection: ChangeDetection,
     /// After how long everything is read, changed or not. Zero: never for this reason.
     pub full_every: Duration,
+    /// To whom archives are encrypted, if they are.
+    pub recipients: Option<Recipients>,
+    /// What opens encrypted archives.
+    pub keys: Keys,
     /// Permissions of archives. Folders made for them get those of the destination.
     pub mode: u32,
     /// User and group of archives, if not those of the destination folder.
@@ -99,12 +109,23 @@ pub struct Job {
     pub on_skipped: OnMiss,
     /// What becomes of a run in which files changed while they were read.
     pub on_changed: OnMiss,
+    /// Services that use the sources, and must be down before these are restored or emptied.
+    pub services_down: Vec<Service>,
+    /// Whether the sources may be emptied without anybody being asked.
+    pub allow_reset: bool,
     /// How much other work comes first: 0 (none) to 19.
     pub nice: u8,
     /// How many threads compress, 1 to 256.
     pub threads: NonZeroUsize,
     /// Every setting of the job as it was written, and where it comes from.
     pub shown: Vec<Shown>,
+}
+
+impl Config {
+    /// What opens encrypted archives, of all jobs: whose an archive is stands in the archive.
+    pub fn keys(&self) -> Keys {
+        self.jobs.iter().fold(Keys::default(), |keys, job| keys.and(&job.keys))
+    }
 }
 
 /// A setting in force, for people.
@@ -165,6 +186,8 @@ pub struct Typed {
     pub jobs: Vec<String>,
     /// Settings by flags.
     pub values: Vec<(&'static Setting, Value)>,
+    /// Settings by flags that name a file with the value: the flag, and the path.
+    pub files: Vec<(&'static Setting, &'static str, PathBuf)>,
 }
 
 /// Read everything. The environment's files and the configuration file are read anew each time, so the daemon calls this

@@ -1,5 +1,7 @@
 //! What somebody probably meant.
 
+use crate::zone::Tz;
+
 /// The known name most like `name`, if one is like it at all.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -26,8 +28,7 @@ pub fn nearest_zones(name: &str) -> Vec<&'static str> {
             .max(strsim::normalized_damerau_levenshtein(city, &wanted));
         if same { 1.0 + alike } else { alike }
     };
-    let mut zones: Vec<_> =
-        chrono_tz::TZ_VARIANTS.iter().map(|zone| (likeness(zone.name()), zone.name())).collect();
+    let mut zones: Vec<_> = Tz::names().map(|zone| (likeness(zone), zone)).collect();
     zones.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     zones.into_iter().take(3).filter(|(likeness, _)| *likeness > 0.5).map(|(_, name)| name).collect()
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::archive::name::Pattern;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
+use crate::services::Service;
 use crate::source;
 
+use super::encryption;
 use super::environment::Environment;
 use super::file::{self, FileJob, FromFile, Values};
 use super::nearest::suggestion;
@@ -57,6 +59,7 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
         log_format: log_format
             .read(|text| parse::word(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))?,
         file: path,
+        home: environment.home(),
         shown: vec![shown_log, shown(&setting::LOG_FORMAT, &log_format)],
     })
 }
@@ -150,7 +153,9 @@ fn no_two_in_one_place(jobs: &[Job], file_name: &str) -> Result<()> {
 }
 
 fn shown(setting: &'static Setting, value: &Value) -> Shown {
-    Shown { setting, value: value.shown(), origin: value.origin.clone() }
+    let hidden = setting.secret && value.origin != Origin::Default;
+    let shown = if hidden { "(set, and not shown)".into() } else { value.shown() };
+    Shown { setting, value: shown, origin: value.origin.clone() }
 }
 
 /// Where values come from, the first that has one winning.
@@ -174,6 +179,9 @@ impl Layers<'_> {
                 }
                 _ => Ok(value.clone()),
             };
+        }
+        if let Some((_, flag, path)) = self.typed.files.iter().find(|(typed, ..)| *typed == setting) {
+            return encryption::from_file(setting, flag, path);
         }
         if let Some(value) = self.environment.value(setting)? {
             return Ok(value);
@@ -219,6 +227,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
     if let Some(shown) = shown_settings.iter_mut().find(|shown| shown.setting == &setting::THREADS) {
         shown.value = threads.to_string();
     }
+    let (recipients, keys) = encryption::read(|setting| layers.some(setting))?;
     Ok(Job {
         name: name.to_owned(),
         sources: sources(&layers.value(&setting::SOURCE)?)?,
@@ -247,10 +256,14 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             parse::word(text, &words)
         })?,
         full_every: layers.value(&setting::FULL_EVERY)?.read(parse::duration_or_off)?,
+        recipients,
+        keys,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
         owner: layers.some(&setting::OWNER)?.map(|value| value.read(parse::owner)).transpose()?,
         on_skipped: on_miss(&setting::ON_SKIPPED)?,
         on_changed: on_miss(&setting::ON_CHANGED)?,
+        services_down: services(&layers.value(&setting::SERVICES_DOWN)?)?,
+        allow_reset: truth(&setting::ALLOW_RESET)?,
         nice: layers.value(&setting::NICE)?.read(parse::nice)?,
         threads,
         shown: shown_settings,
@@ -325,6 +338,10 @@ fn file_names(value: &Value) -> Result<Vec<String>> {
         }
         None => Ok(names),
     }
+}
+
+fn services(value: &Value) -> Result<Vec<Service>> {
+    value.texts()?.iter().map(|text| text.parse().map_err(|error: String| value.wrong(error))).collect()
 }
 
 fn require_mount(value: &Value) -> Result<RequireMount> {

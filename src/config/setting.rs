@@ -13,10 +13,12 @@ pub struct Setting {
     pub default: &'static str,
     /// Whether each job can have its own.
     pub of_job: bool,
+    /// Whether its value is nobody's business.
+    pub secret: bool,
 }
 
 const fn setting(variable: &'static str, key: &'static str, default: &'static str) -> Setting {
-    Setting { variable, second: None, key, default, of_job: true }
+    Setting { variable, second: None, key, default, of_job: true, secret: false }
 }
 
 /// Folders and files to archive.
@@ -37,6 +39,14 @@ pub const CATCH_UP: Setting = setting("TARKEEP_CATCH_UP", "catch-up", "12h");
 pub const NAME: Setting = setting("TARKEEP_NAME", "archive-name", "%Y-%m-%d/%H-%M-%S");
 /// What archives are compressed with.
 pub const CODEC: Setting = setting("TARKEEP_CODEC", "codec", "gzip:6");
+/// To whom archives are encrypted.
+pub const AGE_RECIPIENTS: Setting = setting("TARKEEP_AGE_RECIPIENTS", "age-recipients", "");
+/// What archives are encrypted with instead, and decrypted.
+pub const AGE_PASSPHRASE: Setting =
+    Setting { secret: true, ..setting("TARKEEP_AGE_PASSPHRASE", "age-passphrase", "") };
+/// What decrypts archives.
+pub const AGE_IDENTITY: Setting =
+    Setting { secret: true, ..setting("TARKEEP_AGE_IDENTITY", "age-identity", "") };
 /// Which archives stay.
 pub const KEEP: Setting = setting("TARKEEP_KEEP", "keep", "all");
 /// How it is known that a file has not changed since the last archive.
@@ -65,6 +75,10 @@ pub const MODE: Setting = setting("TARKEEP_MODE", "mode", "0640");
 pub const OWNER: Setting = setting("TARKEEP_OWNER", "owner", "");
 /// Where the state is kept.
 pub const STATE: Setting = setting("TARKEEP_STATE", "state", "");
+/// Services that must be down before the sources are restored or emptied.
+pub const SERVICES_DOWN: Setting = setting("TARKEEP_SERVICES_DOWN", "services-down", "");
+/// Whether the sources may be emptied without anybody being asked.
+pub const ALLOW_RESET: Setting = setting("TARKEEP_ALLOW_RESET", "allow-reset", "false");
 /// How much other work comes first.
 pub const NICE: Setting = setting("TARKEEP_NICE", "nice", "10");
 /// How many threads compress.
@@ -77,7 +91,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 26] = [
+pub const SETTINGS: [&Setting; 31] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -86,6 +100,9 @@ pub const SETTINGS: [&Setting; 26] = [
     &CATCH_UP,
     &NAME,
     &CODEC,
+    &AGE_RECIPIENTS,
+    &AGE_PASSPHRASE,
+    &AGE_IDENTITY,
     &KEEP,
     &CHANGE_DETECTION,
     &FULL_EVERY,
@@ -100,6 +117,8 @@ pub const SETTINGS: [&Setting; 26] = [
     &MODE,
     &OWNER,
     &STATE,
+    &SERVICES_DOWN,
+    &ALLOW_RESET,
     &NICE,
     &THREADS,
     &LOG,

@@ -105,6 +105,17 @@ impl Value {
         }
     }
 
+    /// The value as text of which nothing may be shown, not even in errors.
+    pub fn secret(&self) -> Result<&str> {
+        match &self.written {
+            Written::Text(text) => text.to_str().ok_or_else(|| self.wrong("not UTF-8")),
+            Written::Items(items) => match items.as_slice() {
+                [one] => one.to_str().ok_or_else(|| self.wrong("not UTF-8")),
+                _ => Err(self.wrong("one value is wanted here, not a list")),
+            },
+        }
+    }
+
     /// [`Value::items`] as text.
     pub fn texts(&self) -> Result<Vec<String>> {
         self.items().iter().map(|item| self.utf8(item).map(str::to_owned)).collect()

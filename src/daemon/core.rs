@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::zone::Tz;
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
 use super::Ran;
 use crate::agenda::{self, ATTEMPTS, Attempt, Begun, OnStart, Times, said};

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+use crate::zone::Tz;
 use chrono::DateTime;
-use chrono_tz::Tz;
 
 use self::alarm::{Alarm, Bell};
 pub use self::core::Planned;
@@ -26,6 +26,7 @@ use crate::exit::Exit;
 use crate::printable::printable;
 use crate::state::{Folder, Occupied};
 use crate::stop::Stop;
+use crate::sys;
 
 /// What executes a run.
 pub trait Runner: Send + 'static {
@@ -74,6 +75,7 @@ pub fn run<R: Runner>(
     signals: &Signals,
     clock: &dyn Clock,
 ) -> Result<Exit> {
+    sys::share_one_heap();
     let alarm = Alarm::new().map_err(|e| no_alarm(&e))?;
     let mut homes = Homes::default();
     homes.occupy(&jobs)?;
@@ -90,6 +92,7 @@ pub fn run<R: Runner>(
                 return Ok(exit);
             }
             core.announce(clock.now());
+            sys::give_back_memory();
         }
         if let Some(signal) = signals.stopped() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");

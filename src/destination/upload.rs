@@ -35,13 +35,14 @@ pub(super) enum Target {
 impl Target {
     fn file_name(&self) -> OsString {
         match self {
-            Self::Numbered(name) => {
-                let path = name.to_string();
-                path.rsplit('/').next().unwrap_or_default().into()
-            }
+            Self::Numbered(name) => file_name(name),
             Self::Exact(name) => name.clone(),
         }
     }
+}
+
+fn file_name(name: &ArchiveName) -> OsString {
+    name.to_string().rsplit('/').next().unwrap_or_default().into()
 }
 
 /// A file that is written and not yet named. Dropped, it is gone, and the folders that were made for it.
@@ -109,7 +110,20 @@ impl Upload {
     /// If anything fails, then nothing is published: a sync that failed once is never tried again, as the second time it
     /// may succeed without having written anything (a full loop device answered ENOSPC, EIO, success). Where the file
     /// had its name already and the folder could not be synced, the name is taken back.
-    pub fn publish(mut self, check: impl FnOnce(&File) -> Result<()>) -> Result<Published> {
+    pub fn publish(self, check: impl FnOnce(&File) -> Result<()>) -> Result<Published> {
+        self.publish_noted(check, |_| {})
+    }
+
+    /// [`Upload::publish`], and `note` hears the name that the file will have, just before it has it. Only where that
+    /// name is taken in between does it hear another.
+    ///
+    /// # Errors
+    /// As for [`Upload::publish`].
+    pub fn publish_noted(
+        mut self,
+        check: impl FnOnce(&File) -> Result<()>,
+        note: impl FnMut(&ArchiveName),
+    ) -> Result<Published> {
         let path = self.path();
         failpoint("written");
         self.access.give(&self.file, self.access.mode, &path)?;
@@ -130,7 +144,7 @@ impl Upload {
         check(&self.file)?;
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         failpoint("before-name");
-        let path = self.give_name()?;
+        let path = self.give_name(note)?;
         failpoint("named");
         if let Err(failure) = self.folders.sync() {
             return Err(match unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty()) {
@@ -151,10 +165,16 @@ impl Upload {
     }
 
     /// Take the first free name.
-    fn give_name(&mut self) -> Result<PathBuf> {
+    fn give_name(&mut self, mut note: impl FnMut(&ArchiveName)) -> Result<PathBuf> {
         let gone = || Error::failed("the archive has its name already");
         let temporary = self.temporary.clone().ok_or_else(gone)?;
         loop {
+            if let Target::Numbered(name) = &mut self.target {
+                while statat(self.folders.fd(), file_name(name), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                    *name = name.next();
+                }
+                note(name);
+            }
             match name_without_replacing(self.folders.fd(), &temporary, &self.target.file_name()) {
                 Ok(()) => {
                     self.temporary = None;

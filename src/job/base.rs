@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use chrono_tz::Tz;
 
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::codec::Codec;
@@ -12,26 +11,36 @@ use crate::archive::reader::{self, Archive, Opened};
 use crate::config::{ChangeDetection, Job};
 use crate::destination::Local;
 use crate::printable::printable_path;
+use crate::report::Report;
+use crate::state::{Folder, Record};
+use crate::zone::Tz;
 
 /// A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
 const LOOKED_AT: usize = 10;
 
-/// The newest archive of a job that has an index.
+/// The newest archive of a job that is known by its index, or by its record if it is encrypted.
 #[derive(Default)]
 pub struct Last {
-    about: Option<About>,
-    archive: Option<Box<Archive>>,
+    report: Option<Report>,
+    archive: Option<(About, Box<Archive>)>,
 }
 
 /// Look for it.
 pub fn last(job: &Job, destination: &Local) -> Last {
     let Ok(archives) = destination.archives(&job.pattern) else { return Last::default() };
+    let records = Folder::new(destination.state_dir()).records(&job.name);
     for stored in archives.iter().take(LOOKED_AT) {
         let path = printable_path(&stored.path);
+        if let Some(record) = records.find(&stored.name.to_string(), stored.bytes) {
+            if can_reuse(job) {
+                log::info!("job {}: not built on {path}: it is encrypted", job.name);
+            }
+            return Last { report: Some(counts(record)), archive: None };
+        }
         let why = match reader::open(&stored.path) {
             Ok(Opened::Indexed(archive)) => match archive.about() {
                 Ok(about) if about.job == job.name => {
-                    return Last { about: Some(about), archive: Some(archive) };
+                    return Last { report: Some(about.report.clone()), archive: Some((about, archive)) };
                 }
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
@@ -39,17 +48,35 @@ pub fn last(job: &Job, destination: &Local) -> Last {
             Ok(Opened::Unindexed(unindexed)) => unindexed.damage.unwrap_or_else(|| "it has no index".into()),
             Err(error) => error.to_string(),
         };
-        if job.codec != Codec::None {
+        if can_reuse(job) {
             log::info!("job {}: not built on {path}: {why}", job.name);
         }
     }
     Last::default()
 }
 
+/// Whether archives of this job can take anything over: without an index, or without the key to read them, they cannot.
+fn can_reuse(job: &Job) -> bool {
+    job.codec != Codec::None && job.recipients.is_none()
+}
+
+/// As much of a report as a record has.
+fn counts(record: &Record) -> Report {
+    Report {
+        entries: record.entries,
+        files: record.files,
+        folders: record.folders,
+        bytes: record.content,
+        raw: record.raw,
+        stored: record.bytes,
+        ..Report::default()
+    }
+}
+
 impl Last {
-    /// What its index says.
-    pub fn about(&self) -> Option<&About> {
-        self.about.as_ref()
+    /// What came of the run that made it.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
     }
 
     /// Take nothing over from it.
@@ -59,7 +86,7 @@ impl Last {
 
     /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.
     pub fn base(self, job: &Job, now: DateTime<Tz>) -> (Option<Base>, Option<String>) {
-        let (Some(about), Some(archive)) = (self.about, self.archive) else { return (None, None) };
+        let Some((about, archive)) = self.archive.filter(|_| can_reuse(job)) else { return (None, None) };
         let path = printable_path(archive.path());
         if about.codec != job.codec.to_string() {
             log::info!("job {}: not built on {path}: it is {}, not {}", job.name, about.codec, job.codec);
@@ -102,7 +129,7 @@ mod tests {
     #[test]
     fn everything_is_read_when_the_last_time_is_long_ago_or_makes_no_sense() {
         let now = DateTime::parse_from_rfc3339("2026-11-20T01:00:00+01:00").unwrap();
-        let now = now.with_timezone(&Tz::Europe__Berlin);
+        let now = now.with_timezone(&"Europe/Berlin".parse::<Tz>().unwrap());
         let week = Duration::from_secs(7 * 86400);
         for (read, every, due) in [
             ("2026-11-20T00:00:00+01:00", week, false),

@@ -1,8 +1,13 @@
-//! What a run must not be silent about: a source that is empty, or that has lost much since the last archive.
+//! What a run must not be silent about: a source that is empty, that has lost much since the last archive, or that may be
+//! too large for the destination.
 
+use std::path::Path;
+
+use crate::archive::codec::Codec;
 use crate::error::{Error, Result};
-use crate::printable::{counted, human_bytes};
+use crate::printable::{counted, human_bytes, printable_path};
 use crate::report::{Report, Warning};
+use crate::source::Amount;
 
 /// A source with fewer entries and bytes than these in the last archive may shrink as it likes.
 const FLOOR_ENTRIES: u64 = 20;
@@ -41,6 +46,37 @@ pub fn shrunk(report: &Report, last: &Report) -> Option<Warning> {
     })
 }
 
+/// Deflate makes at most 258 bytes of two bits.
+const DEFLATE_MOST: u64 = 1032;
+/// A header.
+const ENTRY_LEAST: u64 = 512;
+
+/// The smallest that an archive of so much can get.
+pub fn least(amount: Amount, codec: Codec) -> u64 {
+    let stream = amount.stored.saturating_add(amount.entries.saturating_mul(ENTRY_LEAST));
+    if codec == Codec::None {
+        stream
+    } else if matches!(codec, Codec::Gzip(_)) {
+        stream / DEFLATE_MOST
+    } else {
+        // Others know no limit.
+        0
+    }
+}
+
+/// What there is to say of a first archive, whose size nobody knows, in so much room: it may not fit.
+pub fn tight(amount: Amount, free: Option<u64>, destination: &Path) -> Option<String> {
+    let free = free.filter(|free| *free < amount.stored)?;
+    Some(format!(
+        "the source has {} and destination {} has {} free: the archive fits only if it is compressed to {:.1}%, \
+         and otherwise the run fails when the disk is full",
+        human_bytes(amount.stored),
+        printable_path(destination),
+        human_bytes(free),
+        100.0 * free as f64 / amount.stored as f64
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +105,26 @@ mod tests {
         let folders = Report { entries: 3, folders: 3, ..Report::default() };
         assert!(empty(&folders, "/data").unwrap_err().to_string().contains("is it mounted?"));
         assert!(empty(&report(1, 0), "/data").is_ok());
+    }
+
+    #[test]
+    fn the_least_an_archive_can_get_is_no_more_than_it_gets() {
+        let amount = Amount { entries: 2, bytes: 9 << 20, stored: 1 << 20 };
+        assert_eq!(least(amount, Codec::None), (1 << 20) + 1024);
+        assert_eq!(least(amount, "gzip:12".parse().unwrap()), 1017);
+        assert_eq!(least(Amount { stored: u64::MAX, ..amount }, Codec::None), u64::MAX);
+    }
+
+    #[test]
+    fn what_may_not_fit_is_said_and_what_does_is_not() {
+        let amount = Amount { entries: 1, bytes: 4 << 20, stored: 4 << 20 };
+        let path = Path::new("/backup");
+        assert_eq!(tight(amount, None, path), None);
+        assert_eq!(tight(amount, Some(4 << 20), path), None);
+        let said = tight(amount, Some(1 << 20), path).unwrap();
+        assert!(
+            said.contains("has 4.0 MiB and destination /backup has 1.0 MiB free") && said.contains("25.0%"),
+            "{said}"
+        );
     }
 }

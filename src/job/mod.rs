@@ -11,20 +11,23 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::zone::Tz;
 use chrono::{DateTime, SecondsFormat};
-use chrono_tz::Tz;
 
 use crate::archive::base::Base;
 use crate::archive::index::About;
-use crate::archive::{self, Written};
+use crate::archive::name::{self, ArchiveName};
+use crate::archive::{self, Proof, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
-use crate::destination::{self, Local, Published, Upload};
+use crate::destination::{self, Local, Lock, Published, Upload};
+use crate::entry::{Entry, Find, Found};
 use crate::error::{Error, Result};
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
+use crate::state::{Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -130,21 +133,26 @@ fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     let run = Run::begin(job, hands);
     let destination = open(job)?;
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
-    for litter in destination.sweep(&lock, &job.pattern)? {
-        log::info!("removed what a dead run left behind: {}", printable_path(&litter));
-    }
-    let mut last = base::last(job, &destination);
-    destination.require_space(last.about().map_or(0, |last| last.report.stored))?;
-    if full {
-        last.forget();
-    }
-    let mut upload =
-        destination.begin(&lock, &job.pattern.name(run.instant.naive_local(), job.codec.ending(), 1))?;
-    let path = upload.path();
-    let root = destination.root();
-    let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-    let written = run.write(last, &root, &mut upload, &path)?;
-    run.publish(upload, written)
+    run.into(&destination, &lock, full, &mut |_| {})
+}
+
+/// [`run_in_full`] for somebody who has the lock of the destination already. `seen` is shown each entry when it was opened.
+///
+/// # Errors
+/// If nothing was published.
+pub fn run_locked(
+    job: &Job,
+    hands: Hands,
+    (destination, lock): (&Local, &Lock),
+    seen: &mut dyn FnMut(&Entry),
+) -> Result<Made> {
+    Run::begin(job, hands).into(destination, lock, true, seen)
+}
+
+/// What the names of the job's archives end with.
+pub fn ending(job: &Job) -> &'static str {
+    let plain = job.codec.ending();
+    if job.recipients.is_some() { name::encrypted(plain) } else { plain }
 }
 
 /// Archive the job's sources into one file, which must not exist yet, and touch nothing else.
@@ -155,8 +163,8 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
-    let written = run.write(Last::default(), &itself, &mut upload, path)?;
-    run.publish(upload, written)
+    let written = run.write(Last::default(), &itself, &mut upload, path, &mut |_| {})?;
+    run.publish(upload, written, |_, _| {})
 }
 
 /// Archive the job's sources into a stream.
@@ -167,7 +175,7 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
-    let written = run.write(Last::default(), &itself, out, path)?;
+    let written = run.write(Last::default(), &itself, out, path, &mut |_| {})?;
     Ok(run.made(written, None))
 }
 
@@ -218,6 +226,30 @@ pub fn options(job: &Job, written: Option<&Metadata>) -> source::Options {
     }
 }
 
+/// What is found, shown to somebody on its way.
+struct Shown<'a> {
+    walk: Walk,
+    seen: &'a mut dyn FnMut(&Entry),
+}
+
+impl Iterator for Shown<'_> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        let found = self.walk.next();
+        if let Some(Found::Entry(entry)) = &found {
+            (self.seen)(entry);
+        }
+        found
+    }
+}
+
+impl Find for Shown<'_> {
+    fn open(&mut self, entry: &Entry) -> Option<Found> {
+        self.walk.open(entry)
+    }
+}
+
 /// A run under way.
 struct Run<'a> {
     job: &'a Job,
@@ -232,25 +264,73 @@ impl<'a> Run<'a> {
         Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
     }
 
+    fn into(
+        self,
+        destination: &Local,
+        lock: &Lock,
+        full: bool,
+        seen: &mut dyn FnMut(&Entry),
+    ) -> Result<Made> {
+        let Self { job, .. } = self;
+        for litter in destination.sweep(lock, &job.pattern)? {
+            log::info!("removed what a dead run left behind: {}", printable_path(&litter));
+        }
+        let mut last = base::last(job, destination);
+        if full {
+            last.forget();
+        }
+        let root = destination.root();
+        let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
+        match last.report() {
+            Some(last) => destination.require_space(last.stored)?,
+            None => self.look_before_the_first(destination, &root)?,
+        }
+        let mut upload =
+            destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
+        let path = upload.path();
+        let written = self.write(last, &root, &mut upload, &path, seen)?;
+        let state = Folder::new(destination.state_dir());
+        self.publish(upload, written, |name, record| {
+            // Without it the archive is as good, and known by less.
+            let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
+            kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
+        })
+    }
+
+    /// Without an archive to go by, the source is looked through from outside: for the space, and for the progress.
+    fn look_before_the_first(&self, destination: &Local, root: &Metadata) -> Result<()> {
+        let Run { job, hands, .. } = self;
+        let amount = source::count(&sources(job)?, &options(job, Some(root)), hands.stop)?;
+        destination.require_space(guard::least(amount, job.codec))?;
+        if let Some(warning) = guard::tight(amount, destination.space()?.bytes, destination.root()) {
+            log::warn!("{warning}");
+        }
+        hands.progress.expect(amount.bytes);
+        Ok(())
+    }
+
     fn write(
         &self,
         last: Last,
         written: &Metadata,
         out: &mut (dyn Write + Send),
         path: &Path,
+        seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let before = last.about().map(|about| about.report.clone());
+        let before = last.report().cloned();
         let (base, read) = last.base(self.job, self.instant);
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
-        self.hands.progress.expect(before.as_ref().map_or(0, |last| last.bytes));
+        if let Some(before) = &before {
+            self.hands.progress.expect(before.bytes);
+        }
         let began = self.now();
-        let mut found = source::walk(&sources, &options)?;
-        let about = |found: &Walk, report: &mut Report| {
+        let mut found = Shown { walk: source::walk(&sources, &options)?, seen };
+        let about = |found: &Shown, report: &mut Report| {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
-            report.warnings.extend(found.databases().iter().map(running));
+            report.warnings.extend(found.walk.databases().iter().map(running));
             report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
             Ok(About { read, ..self.about(report, began) })
@@ -258,14 +338,27 @@ impl<'a> Run<'a> {
         let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
         let failed = |error| Error::io("write archive", path, error);
         let hands = (self.hands.stop, self.hands.progress);
-        archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed)
+        let Some(recipients) = &self.job.recipients else {
+            return archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed);
+        };
+        let mut sealed = recipients.seal(out).map_err(failed)?;
+        let mut written = archive::write_on(None, &mut found, options, about, &mut sealed, hands, failed)?;
+        let (stored, hash) = sealed.finish().map_err(failed)?;
+        // Nothing here can read it again, and nothing has to: its bytes are what was written, or they are not.
+        written.report.stored = stored;
+        written.proof = Proof::Hash(hash);
+        Ok(written)
     }
 
-    fn publish(&self, upload: Upload, written: Written) -> Result<Made> {
+    fn publish(&self, upload: Upload, written: Written, note: impl Fn(&ArchiveName, Record)) -> Result<Made> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
-        let published = upload
-            .publish(|file| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop))?;
+        let check = |file: &File| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop);
+        let published = upload.publish_noted(check, |name| {
+            if let (Some(_), Proof::Hash(hash)) = (&job.recipients, &written.proof) {
+                note(name, self.record(&written.report, *hash));
+            }
+        })?;
         Ok(self.made(written, Some(published)))
     }
 
@@ -274,6 +367,23 @@ impl<'a> Run<'a> {
             (Some(published.path), published.name.map(|name| name.short()))
         });
         Made { path, name, instant: self.instant, report: written.report, took: self.began.elapsed() }
+    }
+
+    fn record(&self, report: &Report, hash: blake3::Hash) -> Record {
+        Record {
+            name: String::new(),
+            bytes: report.stored,
+            blake3: hash.to_hex().to_string(),
+            instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
+            complete: report.complete(),
+            entries: report.entries,
+            files: report.files,
+            folders: report.folders,
+            content: report.bytes,
+            raw: report.raw,
+            skipped: report.skipped.count,
+            changed: report.changed.count,
+        }
     }
 
     fn now(&self) -> String {

@@ -5,22 +5,19 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat, unlink};
 use rustix::io::Errno;
 
+use crate::archive::stream::Pipe;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::stop::Stop;
-
-/// How long nothing may come before it is looked whether to stop.
-const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// All of standard input, in the first of these folders that takes it. Nobody else sees it, and it is gone with the process.
 ///
 /// # Errors
 /// If there is no such folder, it becomes full, or standard input cannot be read.
-pub fn spool(input: &mut File, folders: &[PathBuf], stop: &Stop) -> Result<File> {
+pub fn spool(input: File, folders: &[PathBuf], stop: &Stop) -> Result<File> {
     let mut failure = None;
     let made = folders.iter().find_map(|folder| match unnamed(folder) {
         Ok(file) => Some((folder, file)),
@@ -33,16 +30,9 @@ pub fn spool(input: &mut File, folders: &[PathBuf], stop: &Stop) -> Result<File>
         return Err(failure.unwrap_or_else(|| Error::failed("there is no folder to keep standard input in")));
     };
     log::debug!("standard input is kept in {}", printable_path(folder));
+    let mut input = Pipe::new(input, stop);
     let mut buffer = vec![0; 256 * 1024];
     loop {
-        stop.check()?;
-        // A read would not end when somebody asks to stop: signals restart it.
-        let mut ready = [PollFd::new(&*input, PollFlags::IN)];
-        match poll(&mut ready, Some(&WAIT)) {
-            Ok(0) | Err(Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(e) => return Err(Error::io("wait for", "standard input", e)),
-        }
         match input.read(&mut buffer) {
             Ok(0) => return Ok(file),
             Ok(count) => {
@@ -50,7 +40,9 @@ pub fn spool(input: &mut File, folders: &[PathBuf], stop: &Stop) -> Result<File>
                     .map_err(|e| Error::io("keep standard input in", folder, e))?;
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read", "standard input", e)),
+            Err(e) => {
+                return Err(stop.check().err().unwrap_or_else(|| Error::io("read", "standard input", e)));
+            }
         }
     }
 }
@@ -83,17 +75,17 @@ mod tests {
             writer.write_all(text).unwrap();
             File::from(std::os::fd::OwnedFd::from(reader))
         };
-        let file = spool(&mut pipe(b"all of it"), &folders, &Stop::default()).unwrap();
+        let file = spool(pipe(b"all of it"), &folders, &Stop::default()).unwrap();
         let mut kept = [0; 9];
         std::os::unix::fs::FileExt::read_exact_at(&file, &mut kept, 0).unwrap();
         assert_eq!(&kept, b"all of it");
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-        assert!(spool(&mut pipe(b""), &folders[..1], &Stop::default()).is_err());
+        assert!(spool(pipe(b""), &folders[..1], &Stop::default()).is_err());
         // Nothing comes, and somebody asks to stop.
         let (reader, writer) = std::io::pipe().unwrap();
         let stop = Stop::default();
         stop.ask(15);
-        assert!(spool(&mut File::from(std::os::fd::OwnedFd::from(reader)), &folders, &stop).is_err());
+        assert!(spool(File::from(std::os::fd::OwnedFd::from(reader)), &folders, &stop).is_err());
         drop(writer);
     }
 }

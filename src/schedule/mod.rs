@@ -15,8 +15,8 @@ mod parse;
 
 use std::fmt;
 
+use crate::zone::Tz;
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta};
-use chrono_tz::Tz;
 
 /// No schedule has a longer pause: a 29 February on a given weekday comes again within 40 years.
 const LONGEST_PAUSE_DAYS: u64 = 50 * 366;

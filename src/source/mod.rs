@@ -20,9 +20,10 @@ use std::path::{Component, Path, PathBuf};
 use crate::entry::{is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
+use crate::stop::Stop;
 
 pub use database::{Database, DatabaseKind};
-pub use walk::Walk;
+pub use walk::{Amount, Walk};
 
 /// A folder or a file to be archived, and the name that it has in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,14 @@ pub fn walk(sources: &[Source], options: &Options) -> Result<Walk> {
         }
     }
     Walk::new(&sources, options)
+}
+
+/// Count what a walk of these sources would find, without opening a file. Asked to stop, it counts no further.
+///
+/// # Errors
+/// As those of [`walk()`].
+pub fn count(sources: &[Source], options: &Options, stop: &Stop) -> Result<Amount> {
+    Ok(walk(sources, options)?.count(stop))
 }
 
 #[cfg(test)]

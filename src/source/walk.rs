@@ -25,6 +25,7 @@ use super::{Options, Source};
 use crate::entry::{Content, Entry, Find, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
+use crate::stop::Stop;
 
 /// So many folders on the way down stay open; those above are found again by `..`, and the root stays open too.
 const KEPT_OPEN: usize = 16;
@@ -50,10 +51,23 @@ pub struct Walk {
     /// The first names of files with several names.
     links: HashMap<(u64, u64), Box<[u8]>>,
     databases: Vec<Database>,
+    /// There while files are only counted, and not opened.
+    amount: Option<Amount>,
     buffer: Box<[MaybeUninit<u8>]>,
     /// Where files are only looked at: how to open them later.
     again: Option<Again>,
     steady: Steady,
+}
+
+/// How much there is to archive, as far as a look from outside tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Files, folders and all else.
+    pub entries: u64,
+    /// Bytes of files, those with several names once.
+    pub bytes: u64,
+    /// As many of them as are stored where they are: holes are not.
+    pub stored: u64,
 }
 
 #[derive(Debug)]
@@ -78,6 +92,8 @@ struct Level {
     length: usize,
     /// Whether files in it that are on the same device are only looked at.
     look: bool,
+    /// Whether a mark in it leaves out all but the marks.
+    marked: bool,
 }
 
 impl Walk {
@@ -108,15 +124,34 @@ impl Walk {
             ways: Ways::default(),
             links: HashMap::new(),
             databases: Vec::new(),
+            amount: None,
             buffer,
             again: options.look.then(Again::default),
             steady: Steady::default(),
         })
     }
 
+    /// Count files instead of opening them, until the end or until it is asked to stop.
+    pub(super) fn count(mut self, stop: &Stop) -> Amount {
+        self.amount = Some(Amount::default());
+        let mut folders = 0;
+        while stop.asked().is_none()
+            && let Some(found) = self.next()
+        {
+            folders += u64::from(matches!(found, Found::Entry(_)));
+        }
+        let amount = self.amount.unwrap_or_default();
+        Amount { entries: amount.entries + folders, ..amount }
+    }
+
     /// The folders so far that look like those of running databases, in the order of their names.
     pub fn databases(&self) -> &[Database] {
         &self.databases
+    }
+
+    /// Whether what was found last stands for a folder that is left out: a mark in it, which alone is archived.
+    pub fn is_mark(&self) -> bool {
+        self.levels.last().is_some_and(|level| level.marked && level.length < self.name.len())
     }
 
     /// Turn to this source.
@@ -165,10 +200,19 @@ impl Walk {
         };
         let was_folder = hint == Hint::Folder;
         if was_folder && is_restore_folder(name.to_bytes()) {
-            log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
+            if self.amount.is_none() {
+                log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
+            }
             return None;
         }
         if self.rules.excludes(&self.name[self.below..], was_folder) {
+            return None;
+        }
+        if self.amount.is_some() && !was_folder {
+            // What cannot be looked at now, the walk that opens it will name.
+            if let Ok(stat) = statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+                self.count_one(&stat);
+            }
             return None;
         }
         if hint == Hint::File && *looks && self.again.is_some() {
@@ -215,6 +259,10 @@ impl Walk {
     /// What is open under the present name, as an entry.
     fn take(&mut self, opened: Opened) -> Option<Found> {
         match opened {
+            Opened::File(_, stat) if self.amount.is_some() => {
+                self.count_one(&stat);
+                None
+            }
             Opened::File(fd, stat) => (!self.is_left_out(&stat)).then(|| self.file(fd, stat)),
             Opened::Folder(fd, stat) => {
                 if self.is_left_out(&stat) {
@@ -249,6 +297,19 @@ impl Walk {
                     Some(self.entry(kind, &stat, xattrs, fault))
                 }
             },
+        }
+    }
+
+    /// Anything but a folder.
+    fn count_one(&mut self, stat: &Statx) {
+        let again = stat.stx_nlink > 1 && self.links.insert(id(stat), Box::default()).is_some();
+        let counts = kind(stat) == FileType::RegularFile && !again && !self.is_left_out(stat);
+        if let Some(amount) = &mut self.amount {
+            amount.entries += 1;
+            if counts {
+                amount.bytes += stat.stx_size;
+                amount.stored += stat.stx_size.min(stat.stx_blocks.saturating_mul(512));
+            }
         }
     }
 
@@ -350,7 +411,7 @@ impl Walk {
 
     fn is_left_out(&self, stat: &Statx) -> bool {
         let left_out = self.rules.leave_out.contains(&id(stat));
-        if left_out {
+        if left_out && self.amount.is_none() {
             log::info!("leave out {}: archives are written there", printable(&self.name));
         }
         left_out
@@ -371,12 +432,21 @@ impl Walk {
             marks.push(b"CACHEDIR.TAG");
         }
         marks.retain(|mark| names.has(mark));
+        let marked = !marks.is_empty();
         if let Some(mark) = marks.first() {
             log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
             names.keep(|name| marks.contains(&name));
         }
         let look = self.again.is_some() && self.steady.is(id.0, folder.as_fd());
-        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len(), look });
+        self.levels.push(Level {
+            folder: Some(folder),
+            id,
+            names,
+            next: 0,
+            length: self.name.len(),
+            look,
+            marked,
+        });
         if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
             self.levels[far].folder = None;
         }

@@ -77,7 +77,10 @@ pub fn config(data: &[u8]) {
         let _ = Pattern::new(line, "job");
         if let Ok(schedule) = line.parse::<Schedule>() {
             let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a time of our days");
-            let _ = schedule.next_after(now.with_timezone(&chrono_tz::Europe::Berlin));
+            let _ =
+                schedule.next_after(now.with_timezone(
+                    &"Europe/Berlin".parse::<tarkeep::zone::Tz>().expect("a zone that there is"),
+                ));
         }
     }
 }

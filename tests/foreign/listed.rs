@@ -113,12 +113,9 @@ fn gzip_members_and_zeros_behind_them_are_read_and_garbage_is_said() {
 fn other_formats_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for (start, name) in [
-        (&b"BZh91AY&SY"[..], "bzip2"),
-        (b"\x28\xb5\x2f\xfd\x04", "zstd"),
-        (b"\xfd7zXZ\0\0", "xz"),
-        (b"age-encryption.org/v1\n", "encrypted with age"),
-    ] {
+    for (start, name) in
+        [(&b"BZh91AY&SY"[..], "bzip2"), (b"\x28\xb5\x2f\xfd\x04", "zstd"), (b"\xfd7zXZ\0\0", "xz")]
+    {
         fs::write(folder.join("other"), start).unwrap();
         for command in ["list", "verify"] {
             let output = tarkeep(&[command, "other"], folder);

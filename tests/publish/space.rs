@@ -6,6 +6,7 @@ use std::io::Write;
 use tarkeep::destination::{Local, Space};
 
 use crate::child::{self, content, left, name, options, run};
+use crate::common::backups;
 use crate::common::disk::{Disk, soon};
 
 #[test]
@@ -82,4 +83,47 @@ fn a_disk_that_notices_late_fails_the_run_too() {
     };
     assert!(failure.to_string().contains("os error"), "{failure}");
     assert!(!child::archive(disk.path()).exists());
+}
+
+/// The first archive has none before it to go by.
+#[test]
+fn a_first_archive_that_cannot_fit_is_refused_and_one_that_may_not_is_announced() {
+    let Some(disk) = Disk::tmpfs("size=2m,nr_inodes=64") else { return };
+    let source = tempfile::tempdir().unwrap();
+    let backup = |codec: &str| {
+        let mut command = backups::backup(&[], source.path(), disk.path());
+        backups::run(command.args(["--codec", codec, "--threads", "1"]))
+    };
+    // Twice 3 MiB under one name each, and under a second one, which takes no room; and a hole, which takes none either.
+    fs::write(source.path().join("a"), vec![b'a'; 3 << 20]).unwrap();
+    fs::write(source.path().join("b"), vec![b'b'; 3 << 20]).unwrap();
+    fs::hard_link(source.path().join("a"), source.path().join("c")).unwrap();
+    fs::File::create(source.path().join("hole")).unwrap().set_len(100 << 30).unwrap();
+    let (code, said) = backup("none");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("free, and 6.0 MiB are needed: make room there"), "{said}");
+    assert_eq!(left(disk.path()), Vec::<String>::new());
+    let (code, said) = backup("gzip:1");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("the source has 6.0 MiB and") && said.contains("fits only if it is compressed to"),
+        "{said}"
+    );
+    // The next one goes by this.
+    let (code, said) = backup("gzip:1");
+    assert!(code == Some(0) && !said.contains("fits only"), "{said}");
+}
+
+#[test]
+fn a_first_archive_that_did_not_fit_leaves_nothing() {
+    let Some(disk) = Disk::tmpfs("size=2m,nr_inodes=64") else { return };
+    let source = tempfile::tempdir().unwrap();
+    fs::write(source.path().join("noise"), content(3 << 20)).unwrap();
+    let (code, said) = backups::run(&mut backups::backup(&[], source.path(), disk.path()));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("the source has 3.0 MiB and") && said.contains("no space left on device"),
+        "{said}"
+    );
+    assert_eq!(left(disk.path()), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 //! Opening a file, and finding the footer, the table of pages and the pages in it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use libdeflater::Decompressor;
@@ -38,13 +38,16 @@ pub fn from_file(file: File, path: &Path) -> Result<Opened> {
 /// # Errors
 /// If they cannot be read.
 pub fn from_store(store: Store, path: &Path) -> Result<Opened> {
-    let length = store.length();
     let path = path.to_path_buf();
+    if !store.is_seekable() {
+        let ours = begins_as_ours(&store, &path)?;
+        let damage = if ours { store.damage().map(str::to_string) } else { None };
+        return Ok(Opened::Unindexed(Unindexed { store, path, damage, ours }));
+    }
     let mut start = [0; index::START.len()];
-    let ours = length >= index::HEADER_LEN && {
-        read_at(&store, &path, &mut start, 0)?;
-        start == index::START
-    };
+    let ours = store.length() >= index::HEADER_LEN
+        && read_at(&store, &path, &mut start, 0)?.is_ok()
+        && start == index::START;
     let damage = match footer(&store, &path)? {
         Ok(footer) => match table(&store, &path, &footer)? {
             Ok(pages) => {
@@ -54,7 +57,17 @@ pub fn from_store(store: Store, path: &Path) -> Result<Opened> {
         },
         Err(damage) => ours.then_some(damage),
     };
-    Ok(Opened::Unindexed(Unindexed { store, path, damage }))
+    let ours = damage.is_some();
+    Ok(Opened::Unindexed(Unindexed { store, path, damage, ours }))
+}
+
+fn begins_as_ours(store: &Store, path: &Path) -> Result<bool> {
+    let mut start = [0; index::START.len()];
+    match store.reader().and_then(|mut reader| reader.read_exact(&mut start)) {
+        Ok(()) => Ok(start == index::START),
+        Err(e) if e.raw_os_error().is_some() => Err(Error::io("read archive", path, e)),
+        Err(_) => Ok(false),
+    }
 }
 
 /// The inner result says what is wrong with the footer.
@@ -64,7 +77,9 @@ fn footer(store: &Store, path: &Path) -> Result<Result<Footer, String>> {
         return Ok(Err("the end of the archive is missing: it is shorter than a footer".into()));
     };
     let mut member = [0; FOOTER_LEN as usize];
-    read_at(store, path, &mut member, at)?;
+    if let Err(damage) = read_at(store, path, &mut member, at)? {
+        return Ok(Err(format!("the end of the archive {damage}")));
+    }
     Ok(Footer::decode(&member, length)
         .map_err(|e| format!("the end of the archive is damaged or missing: the footer at offset {at} {e}")))
 }
@@ -87,9 +102,16 @@ fn table(store: &Store, path: &Path, footer: &Footer) -> Result<Result<Vec<Page>
         .map_err(|e| format!("the table of pages of the index {e}")))
 }
 
-fn read_at(store: &Store, path: &Path, buffer: &mut [u8], at: u64) -> Result<()> {
-    store.read_exact_at(buffer, at).map_err(|e| Error::io("read archive", path, e))
+fn read_at(store: &Store, path: &Path, buffer: &mut [u8], at: u64) -> Result<Result<(), &'static str>> {
+    match store.read_exact_at(buffer, at) {
+        Ok(()) => Ok(Ok(())),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(Err(UNDECRYPTED)),
+        Err(e) => Err(Error::io("read archive", path, e)),
+    }
 }
+
+/// Of bytes that were encrypted and are not what they were.
+const UNDECRYPTED: &str = "cannot be decrypted";
 
 /// The decompressed bytes of a page, or what is wrong with it.
 pub(super) fn read_page(
@@ -101,6 +123,9 @@ pub(super) fn read_page(
     // The table's own bounds are checked with the footer, a page's with the table: both end within the index.
     let bytes = match index_bytes(store, footer, page.offset, page.stored) {
         Ok(bytes) => bytes,
+        Err(e) if store.is_encrypted() && e.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Err(UNDECRYPTED));
+        }
         Err(e) => return Err(Error::io("read index of archive", path, e)),
     };
     if index::hash(&bytes) != page.hash {

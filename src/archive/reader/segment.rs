@@ -36,6 +36,8 @@ pub struct Segment {
 pub enum Fault {
     /// It could not be read.
     Read(io::Error),
+    /// It was encrypted, and its encrypted bytes are not those that were written.
+    Undecrypted,
     /// Its stored bytes are not those that were written.
     StoredHash,
     /// Its stored bytes do not end as a segment ends.
@@ -52,6 +54,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(e) => write!(f, "cannot be read: {}", cause_text(e)),
+            Self::Undecrypted => f.write_str("cannot be decrypted: its encrypted bytes are damaged"),
             Self::StoredHash => f.write_str("hash of the stored bytes differs"),
             Self::End => f.write_str("does not end on a byte boundary with an empty block"),
             Self::Inflate => f.write_str("cannot be decompressed to its length"),
@@ -89,7 +92,10 @@ impl Decoder {
         let stored = room(&mut self.stored, length + FINAL.len());
         stored[length..].copy_from_slice(&FINAL);
         let stored = &mut stored[..length];
-        store.read_exact_at(stored, segment.offset).map_err(Fault::Read)?;
+        store.read_exact_at(stored, segment.offset).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidData => Fault::Undecrypted,
+            _ => Fault::Read(e),
+        })?;
         if hash(stored) != segment.record.stored_hash {
             return Err(Fault::StoredHash);
         }

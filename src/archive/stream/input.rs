@@ -46,17 +46,18 @@ impl Input {
     /// # Errors
     /// If it is of a kind that this version cannot read, or cannot be read at all.
     pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
-        Self::new(Box::new(store.reader()), path, stop)
+        let reader = store.reader().map_err(|e| Error::io("read archive", path, e))?;
+        Self::new(reader, path, stop)
     }
 
-    /// Anything that can be read once.
+    /// What can be read only once, and may keep its reader waiting: a pipe.
     ///
     /// # Errors
     /// As for [`Input::of`].
     pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);
-        read.map_err(|e| Error::io("read archive", path, e))?;
+        read.map_err(|e| stop.check().err().unwrap_or_else(|| Error::io("read archive", path, e)))?;
         let format = Format::of(&start);
         let whole = Cursor::new(start).chain(reader);
         let bytes = match format {

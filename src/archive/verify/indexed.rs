@@ -78,11 +78,8 @@ fn note(problems: &Problems, at: u64, what: String) {
 /// The bytes that are the same in every archive: the first header, and all around the pieces of the index. The footer
 /// was read when the archive was opened.
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
-    let read = |buffer: &mut [u8], at| {
-        archive.store().read_exact_at(buffer, at).map_err(|e| Error::io("read archive", archive.path(), e))
-    };
     let mut start = [0; index::START.len()];
-    read(&mut start, 0)?;
+    archive.read_exact_at(&mut start, 0)?;
     if start != index::START {
         note(problems, 0, "the gzip header at offset 0 is not that of an archive of this kind".into());
     }
@@ -91,7 +88,7 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let mut buffer = vec![0; 64 * index::MEMBER_LEN];
     while at < end {
         let count = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        read(&mut buffer[..count], at)?;
+        archive.read_exact_at(&mut buffer[..count], at)?;
         for (number, member) in buffer[..count].chunks(index::MEMBER_LEN).enumerate() {
             if let Err(e) = index::piece(member) {
                 let offset = at + (number * index::MEMBER_LEN) as u64;
@@ -107,10 +104,7 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
 fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
     let at = archive.footer().start - TRAILER_LEN;
     let mut found = [0; TRAILER_LEN as usize];
-    archive
-        .store()
-        .read_exact_at(&mut found, at)
-        .map_err(|e| Error::io("read archive", archive.path(), e))?;
+    archive.read_exact_at(&mut found, at)?;
     let mut expected = [0; TRAILER_LEN as usize];
     expected[0] = 3;
     expected[2..6].copy_from_slice(&sums.crc.clone().finalize().to_le_bytes());

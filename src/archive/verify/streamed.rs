@@ -15,7 +15,7 @@ use crate::stop::Stop;
 /// # Errors
 /// If it is of a kind that cannot be read here, the system cannot read it, or `stop` asks.
 pub fn verify(unindexed: Unindexed, stop: &Stop, progress: &Progress) -> Result<Verified> {
-    let Unindexed { store, path, damage } = unindexed;
+    let Unindexed { store, path, damage, .. } = unindexed;
     let input = Input::of(&store, &path, stop)?;
     let mut verified = read(input, damage, (stop, progress), &mut |_| Ok(()))?;
     verified.stored = store.length();

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::zone::Tz;
 use chrono::{
     DateTime, Datelike as _, Offset as _, SecondsFormat, TimeDelta, TimeZone as _, Timelike as _, Utc,
 };
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::archive::index::EntryRecord;

@@ -38,6 +38,5 @@ pub fn kept(file: File, args: &RestoreArgs, config: &Config, stop: &Stop) -> Res
         let here = folder.as_os_str().is_empty();
         folders.push(if here { PathBuf::from(".") } else { folder.to_path_buf() });
     }
-    let mut file = file;
-    spool(&mut file, &folders, stop)
+    spool(file, &folders, stop)
 }

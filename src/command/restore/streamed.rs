@@ -54,10 +54,11 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
         log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
     }
     // Ours is believed with its index, and no less without it.
-    let trusted = args.trust || unindexed.damage.is_some();
+    let trusted = args.trust || unindexed.ours;
     let plan = Plan { trusted, threads: 1, ..plan };
     let streamed = Streamed { unindexed, trusted, stop };
     let mut goals = goals(args, config)?;
+    plan.services_down(goals.iter().map(|goal| &goal.target))?;
     let mut names = Names::new(Paths::new(&args.paths));
     streamed.look(args, &mut names, &mut goals)?;
     names.check()?;
@@ -82,6 +83,7 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
     }
     let whose = match (&unindexed.damage, trusted) {
         (Some(_), _) => "whose index is damaged",
+        (None, _) if unindexed.ours => "which is armored: its index cannot be reached",
         (None, true) => "which has no index, and is trusted",
         (None, false) => "which has no index: anybody may have made it",
     };
@@ -139,10 +141,10 @@ impl Goal {
 
 impl Streamed<'_> {
     fn input(&self) -> Result<Input> {
-        let Unindexed { store, path, damage } = self.unindexed;
+        let Unindexed { store, path, ours, .. } = self.unindexed;
         let length = store.length();
         let mut input = Input::of(store, path, self.stop)?;
-        if damage.is_some() {
+        if *ours {
             input = input.first_member();
         }
         if self.trusted {
