@@ -71,9 +71,9 @@ impl Base {
         Ok(Self { archive, scan, rule, purpose, damage: Mutex::default(), differ: Mutex::default() })
     }
 
-    /// Whether files need only be looked at before it is known that they have to be read.
+    /// Whether files are only to be looked at first, where their times can be trusted.
     pub fn looks(&self) -> bool {
-        self.purpose == Purpose::Reuse && self.rule != Rule::Content
+        self.rule != Rule::Content
     }
 
     pub(super) fn compares(&self) -> bool {

@@ -75,7 +75,7 @@ impl<'a> Reuse<'a> {
             self.writer.stop.check()?;
             match found {
                 Found::Missed(missed) => self.writer.report.miss(&missed),
-                Found::Entry(entry) if self.cursor.base.compares() => self.compare(*entry)?,
+                Found::Entry(entry) if self.cursor.base.compares() => self.compare(*entry, find)?,
                 Found::Entry(entry) => self.add(*entry, find)?,
             }
         }
@@ -84,14 +84,22 @@ impl<'a> Reuse<'a> {
     }
 
     /// An entry that is read in any case, and held against the base if it should be as it was.
-    fn compare(&mut self, entry: Entry) -> Result<(), Halt> {
+    fn compare(&mut self, entry: Entry, find: &mut impl Find) -> Result<(), Halt> {
         let base = self.cursor.base;
+        // Where times tell nothing, all is open when it is found.
+        let times_tell = entry.kind == Kind::File && entry.content.is_none();
+        let entry = if times_tell {
+            let Some(entry) = self.opened(&entry, find) else { return Ok(()) };
+            entry
+        } else {
+            entry
+        };
         let mut hint = Hint::default();
         if let Some(then) = self.cursor.record(&entry.name) {
             if self.writer.length() == 0 && then.offset == 0 {
                 self.writer.same = base.segment(then.segment);
             }
-            if entry.kind == Kind::File && base.is_unchanged(&entry, &then) {
+            if times_tell && base.is_unchanged(&entry, &then) {
                 if let Some(next) = base.pieces(&then) {
                     hint.body = Some(Then { base, next, name: Some(entry.name.clone()) });
                 } else if then.sparse.is_none() {

@@ -5,6 +5,8 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::SystemTime;
 
+use chrono::TimeDelta;
+
 use crate::common::disk::Disk;
 use crate::nights::{Nights, Opens, body, compressed, noise};
 
@@ -127,6 +129,12 @@ fn on_a_tmpfs_everything_is_read() {
     assert_eq!(&body(&made, "/large")[5000..5006], b"after!");
     // What was read and is the same is copied all the same.
     assert!(!made.report.reused.is_nothing());
+    // And that nothing told of it is no error when everything is compared.
+    map.store(5000, b"later!");
+    nights.ahead += TimeDelta::days(8);
+    let made = nights.next();
+    assert_eq!(&body(&made, "/large")[5000..5006], b"later!");
+    assert!(made.report.complete(), "{:?}", made.report.warnings);
 }
 
 #[test]
