@@ -308,7 +308,8 @@ impl Deployment {
         let mut compose = String::new();
         write!(
             compose,
-            "services:\n  restore:\n    image: {}\n  reset:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n  backup:\n    image: {}\n    \
+            "services:\n  restore:\n    image: {}\n  reset:\n    image: {}\n  database:\n    image: {}\n    stop_grace_period: 1s\n    \
+             healthcheck:\n      test: [\"CMD\", \"/bin/busybox\", \"true\"]\n      interval: 1s\n  backup:\n    image: {}\n    \
              healthcheck:\n      interval: 5s\n      retries: 1\n    environment:\n      \
              TARKEEP_SCHEDULE: \"{schedule}\"\n{environment}",
             deployment.image, deployment.image, deployment.base, deployment.image

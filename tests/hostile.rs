@@ -331,7 +331,63 @@ fn hard_links_lead_to_nothing_but_what_the_archive_made_itself() {
 }
 
 #[test]
+fn a_chain_of_links_takes_no_hard_link_outside() {
+    // CVE-2026-26960: each link by itself seems to stay inside; a hard link through both would be of what is outside.
+    let world = World::new();
+    let tar = Raw::default()
+        .folder("a/b")
+        .link("a/b/up", "../..")
+        .link("a/b/escape", "up/..")
+        .hard_link("read", "a/b/escape/outside/secret")
+        .hard_link("read too", "a/b/up/../outside/secret")
+        .hard_link("write", "a/b/up/outside/secret")
+        .file("write", b"evil")
+        .file("good", b"good")
+        .end();
+    let none = "a hard link to what is not there, or only through a link";
+    let refused = [
+        "a/b/escape: a link whose target has .. behind a name",
+        &format!("read: {none}"),
+        "read too: a hard link to a file of which its name leads upwards with ..",
+        &format!("write: {none}"),
+    ];
+    world.refuses(&tar, &[], &refused);
+    assert!(!world.out("read").exists() && !world.out("read too").exists());
+    assert_eq!((world.read("write"), world.read("good")), (b"evil".to_vec(), b"good".to_vec()));
+    // Trusted, the links are made, and nothing leads through them all the same.
+    world.refuses(&tar, &["--trust", "--force", "--yes"], &refused[1..]);
+    assert!(!world.out("read").exists());
+}
+
+#[test]
+fn names_that_differ_in_case_only_never_lead_through_one_another() {
+    // Where a file system takes them for one, the second finds the first: a link, which is not followed. Where it does not,
+    // there are two.
+    let world = World::new();
+    let tar = Raw::default()
+        .link("Folder", "inside")
+        .folder("inside")
+        .file("folder/file", b"one")
+        .file("FILE", b"first")
+        .file("file", b"second")
+        .end();
+    let folder = tempfile::tempdir_in(world.at("")).unwrap();
+    fs::write(folder.path().join("Case"), b"").unwrap();
+    if folder.path().join("case").exists() {
+        world.refuses(&tar, &[], &["folder/file: a link or a file stands where its folder would be"]);
+        assert_eq!(world.read("FILE"), b"second");
+    } else {
+        drop(folder);
+        world.accepts(&tar, &[]);
+        assert_eq!((world.read("FILE"), world.read("file")), (b"first".to_vec(), b"second".to_vec()));
+        assert_eq!(world.read("folder/file"), b"one");
+        assert!(!world.out("inside/file").exists());
+    }
+}
+
+#[test]
 fn two_archives_after_each_other_lead_nowhere_either() {
+    // CVE-2025-45582: the first archive makes the link, the second writes through it.
     let world = World::new();
     let outside = world.at("outside");
     let outside = outside.to_str().unwrap();

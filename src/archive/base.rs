@@ -199,14 +199,13 @@ impl<'a> Cursor<'a> {
     /// Go to this name, if it is not behind us: its record, if it has one.
     fn seek(&mut self, name: &[u8]) -> Option<&EntryRecord> {
         loop {
-            let order = match self.entries.peek()? {
-                Ok(record) => name_order(&record.name, name),
-                Err(_) => {
-                    if let Some(Err(error)) = self.entries.next() {
-                        self.failed(&error);
-                    }
-                    return None;
+            let order = if let Ok(record) = self.entries.peek()? {
+                name_order(&record.name, name)
+            } else {
+                if let Some(Err(error)) = self.entries.next() {
+                    self.failed(&error);
                 }
+                return None;
             };
             match order {
                 std::cmp::Ordering::Less => drop(self.entries.next()),

@@ -32,8 +32,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// The entry, if it is the next of the group.
-    fn take(&mut self, base: &Base, entry: Entry, headers: &[u8]) -> Result<(), Entry> {
+    /// The entry, if it is the next of the group; otherwise it comes back.
+    fn take(&mut self, base: &Base, entry: Entry, headers: &[u8]) -> Option<Entry> {
         let fits = self.group.entries.get(self.entries.len()).is_some_and(|then| {
             then.name == entry.name
                 && then.kind == entry.kind
@@ -42,12 +42,12 @@ impl Waiting {
                 && (entry.kind != Kind::File || entry.content.is_none() && base.is_unchanged(&entry, then))
         });
         if !fits {
-            return Err(entry);
+            return Some(entry);
         }
         self.headers.extend_from_slice(headers);
         self.length += weight(headers, &entry);
         self.entries.push(entry);
-        Ok(())
+        None
     }
 
     /// Whether it is the whole group, with the same headers to the last byte: of a hard link the body may have moved to
@@ -135,11 +135,10 @@ impl<'a> Reuse<'a> {
             self.waiting = Some(Waiting { group, entries: Vec::new(), headers: Vec::new(), length: 0 });
         }
         if let Some(waiting) = &mut self.waiting {
-            entry = match waiting.take(self.cursor.base, entry, &self.writer.headers) {
-                Ok(()) => return Ok(()),
-                Err(entry) => entry,
+            let Some(back) = waiting.take(self.cursor.base, entry, &self.writer.headers) else {
+                return Ok(());
             };
-            let Some(now) = self.read_waiting(Some(entry), find)? else { return Ok(()) };
+            let Some(now) = self.read_waiting(Some(back), find)? else { return Ok(()) };
             entry = now;
         }
         self.open(entry, find, None)
@@ -253,7 +252,7 @@ impl<'a> Reuse<'a> {
         let size = entry.size;
         let end = size + header::padding(size) as u64;
         let piece = cut::piece(size) as u64;
-        let mut instead = Instead { entry: &entry, opened: None };
+        let mut instead = Instead { entry: &entry, asked: false, content: None };
         let mut trouble = None;
         let number = writer.feed.next_segment();
         writer.send_headers()?;
@@ -292,22 +291,23 @@ impl<'a> Reuse<'a> {
 /// The file itself, where the base cannot give a piece of it.
 struct Instead<'a> {
     entry: &'a Entry,
-    /// Without a body: it is not to be had any more.
-    opened: Option<Option<Box<dyn Content>>>,
+    asked: bool,
+    /// None after it was asked for: it is not to be had any more.
+    content: Option<Box<dyn Content>>,
 }
 
 impl Instead<'_> {
     /// Its bytes from this offset on; where it is no longer what was looked at, zeros.
     fn read(&mut self, part: &mut [u8], at: u64, find: &mut impl Find) -> Option<Trouble> {
-        let entry = self.entry;
-        let opened = self.opened.get_or_insert_with(|| match find.open(entry) {
-            Some(Found::Entry(now)) => {
-                let same = |now: &Entry| (now.inode, now.device, now.size, now.mtime, now.ctime);
-                if same(&now) == same(entry) { now.content } else { None }
+        if !std::mem::replace(&mut self.asked, true) {
+            let same = |now: &Entry| (now.inode, now.device, now.size, now.mtime, now.ctime);
+            if let Some(Found::Entry(now)) = find.open(self.entry)
+                && same(&now) == same(self.entry)
+            {
+                self.content = now.content;
             }
-            _ => None,
-        });
-        let Some(content) = opened else { return Some(body::changed()) };
+        }
+        let Some(content) = &mut self.content else { return Some(body::changed()) };
         match content.skip_to(at).and_then(|()| body::read_full(content.as_mut(), part)) {
             Ok(read) if read == part.len() => None,
             Ok(_) => Some(body::changed()),
@@ -316,7 +316,7 @@ impl Instead<'_> {
     }
 
     fn changed(&mut self) -> Option<Trouble> {
-        let content = self.opened.as_mut()?.as_mut()?;
+        let content = self.content.as_mut()?;
         match content.changed() {
             Ok(changed) => changed.then(body::changed),
             Err(error) => Some(body::unreadable(&error)),

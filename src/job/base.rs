@@ -130,7 +130,7 @@ mod tests {
     fn everything_is_read_when_the_last_time_is_long_ago_or_makes_no_sense() {
         let now = DateTime::parse_from_rfc3339("2026-11-20T01:00:00+01:00").unwrap();
         let now = now.with_timezone(&"Europe/Berlin".parse::<Tz>().unwrap());
-        let week = Duration::from_secs(7 * 86400);
+        let week = Duration::from_hours(7 * 24);
         for (read, every, due) in [
             ("2026-11-20T00:00:00+01:00", week, false),
             ("2026-11-13T01:00:01+01:00", week, false),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::swap::Merged;
 
 /// The journal's name in the folder of a restore.
-const JOURNAL: &str = "journal";
+pub const JOURNAL: &str = "journal";
 /// Its name while it is written.
 const WRITTEN: &str = "journal.new";
 

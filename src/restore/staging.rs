@@ -1,7 +1,8 @@
 //! The folder that a restore works in, beside or in its target, and what becomes of one that was left.
 
-use std::fs::{DirBuilder, DirEntry, remove_dir_all};
+use std::fs::{DirBuilder, DirEntry, remove_dir_all, remove_file};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, syncfs};
 use rustix::process::geteuid;
 
-use super::journal::{Journal, Phase};
+use super::journal::{JOURNAL, Journal, Phase};
 use super::swap::{self, Id};
 use crate::entry::{RESTORE_FOLDER, is_restore_folder};
 use crate::error::{Error, Result};
@@ -121,12 +122,16 @@ impl Staging {
 
     fn finish(&self, journal: &Journal) -> Result<()> {
         let new = self.new_tree();
-        // First, as taking a name out of a folder changes the time that the folder is given with its content.
-        swap::remove(&self.home, &journal.delete)?;
-        failpoint("restore-deleted");
         match &journal.becomes {
             Some(name) => swap::become_folder(&new, &self.home, name)?,
-            None => swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged, &journal.kept)?,
+            // All was in its place already when it was interrupted: see `remove`.
+            None if new.symlink_metadata().is_err() => {}
+            None => {
+                // First, as taking a name out of a folder changes the time that the folder is given with its content.
+                swap::remove(&self.home, &journal.delete)?;
+                failpoint("restore-deleted");
+                swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged, &journal.kept)?;
+            }
         }
         failpoint("restore-swapped");
         self.sync()?;
@@ -144,7 +149,17 @@ impl Staging {
         journal.write(&self.fd).map_err(|e| Error::io("write the journal in", &self.folder, e))
     }
 
+    /// Remove our folder: the new tree first, as without it there is nothing more to swap in, and the journal last, as
+    /// without it nobody knows whether all was finished or undone.
     fn remove(&self) -> Result<()> {
+        let gone = |removed: std::io::Result<()>| match removed {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("empty folder", &self.folder, e)),
+            _ => Ok(()),
+        };
+        for tree in [NEW, OLD] {
+            gone(remove_dir_all(self.folder.join(tree)))?;
+        }
+        gone(remove_file(self.folder.join(JOURNAL)))?;
         remove_dir_all(&self.folder).map_err(|e| Error::io("remove folder", &self.folder, e))
     }
 }
@@ -183,16 +198,20 @@ pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
             let journal =
                 Journal::read(&staging.fd).map_err(|e| Error::io("read the journal in", &folder, e))?;
             // One beside the target may be of a neighbour, who is served all the same.
-            recovered.push(match journal {
+            match journal {
                 Some(journal) if journal.phase == Phase::Swapping => {
                     staging.finish(&journal)?;
-                    Recovered::Finished(folder)
+                    recovered.push(Recovered::Finished(folder));
+                }
+                // Not begun yet, or over: which of the two, nobody knows.
+                None if folder.read_dir().is_ok_and(|mut listing| listing.next().is_none()) => {
+                    staging.remove()?;
                 }
                 _ => {
                     staging.remove()?;
-                    Recovered::Undone(folder)
+                    recovered.push(Recovered::Undone(folder));
                 }
-            });
+            }
         }
     }
     Ok(recovered)

@@ -221,7 +221,8 @@ pub fn remove(target: &Path, delete: &[Vec<u8>]) -> Result<()> {
         let (folder, last) = crate::extract::split(name);
         let folder = match root.folder(folder) {
             Ok(folder) => folder,
-            Err(Errno::NOENT) => continue,
+            // Gone, or by now a file or a link of the new tree stands there.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(e) => return Err(Error::io("open folder of", &shown, e)),
         };
         let last = OsStr::from_bytes(last);
