@@ -168,7 +168,7 @@ impl Opens {
 
     /// The names so far, each once.
     pub fn names(&self) -> BTreeSet<String> {
-        let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
+        let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
         let mut events = Reader::new(&self.0, &mut buffer);
         let mut names = BTreeSet::new();
         while let Ok(event) = events.next() {
