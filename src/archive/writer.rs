@@ -83,11 +83,11 @@ impl<F: Iterator<Item = Found>> Find for Open<'_, F> {
     }
 }
 
-/// [`write`], taking over from a base what is the same as there. The archive is the one that [`write`] would make, byte by
+/// [`write()`], taking over from a base what is the same as there. The archive is the one that [`write()`] would make, byte by
 /// byte, but for what its index says about the run.
 ///
 /// # Errors
-/// As [`write`]. What is wrong with the base is no error: then what it would have given is read.
+/// As [`write()`]. What is wrong with the base is no error: then what it would have given is read.
 pub fn write_on<F: Find>(
     base: Option<&Base>,
     found: &mut F,
