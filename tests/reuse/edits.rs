@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::SystemTime;
 
 use chrono::TimeDelta;
 
 use crate::common::disk::Disk;
-use crate::nights::{Nights, Opens, body, compressed, noise};
+use crate::nights::{Nights, Opens, archive, body, compressed, noise};
 
 /// Twenty small files and a large one of four pieces.
 fn nights() -> Option<Nights> {
@@ -160,6 +160,24 @@ fn the_body_of_a_hard_link_moves_with_its_first_name() {
     nights.exclude.clear();
     let made = nights.next();
     nights.assert_as_in_full(&made);
+}
+
+#[test]
+fn a_folder_that_changed_is_written_anew_and_what_is_in_it_is_not_lost() {
+    let Some(mut nights) = nights() else { return };
+    fs::create_dir(nights.source().join("folder")).unwrap();
+    fs::write(nights.source().join("folder/within"), b"within").unwrap();
+    nights.next();
+    // Nothing about the files has changed, nor how long any header is.
+    for mode in [0o700, 0o2755] {
+        fs::set_permissions(nights.source().join("folder"), fs::Permissions::from_mode(mode)).unwrap();
+        let made = nights.next();
+        let folder =
+            archive(&made).entries().map(Result::unwrap).find(|entry| entry.name.ends_with(b"/folder"));
+        assert_eq!(folder.unwrap().mode, mode);
+        assert_eq!(body(&made, "/within"), b"within");
+        nights.assert_as_in_full(&made);
+    }
 }
 
 #[test]
