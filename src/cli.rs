@@ -94,7 +94,7 @@ Examples:
   tarkeep backup                                     every job, into its destination
   tarkeep backup db                                  the job called db
   tarkeep backup --source ~/photos --destination /mnt/disk
-  tarkeep backup --source . -o here.tar.gz           one archive, and nothing else touched
+  tarkeep backup --source . -o here.tar.gz           one archive, and nothing else touched; .tar.zst, .tar.bz2, .tar too
   docker compose exec -T backup backup > x.tar.gz    from a container to the host")]
 pub struct BackupArgs {
     /// Jobs to run [default: all]
@@ -117,7 +117,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     pub destination: Option<OsString>,
 
-    /// gzip:1 (fastest) to gzip:12 (smallest), or none
+    /// gzip:1 (fastest) to gzip:12 (smallest), zstd:1 to zstd:19, bzip2, or none [default: as FILE is called, or as set]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<OsString>,
 
@@ -308,7 +308,8 @@ input, which is read to its end before anything is touched. A PATH is a name in 
 glob.
 
 Of an archive that another tool made, what could do harm is refused, named, and the rest restored (exit 3); --trust \
-takes it all.
+takes it all. Anybody can make an archive that looks as if tarkeep had made it: restore what strangers gave you with \
+--untrusted.
 
 Everything is written beside what is there, and swapped in when it is complete. A restore that is interrupted is \
 finished or undone by the next one.
@@ -353,8 +354,12 @@ pub struct RestoreArgs {
     pub no_verify: bool,
 
     /// Believe an archive that another tool made: owners, devices, set-id bits, links to anywhere
-    #[arg(long)]
+    #[arg(long, conflicts_with = "untrusted")]
     pub trust: bool,
+
+    /// Do not believe an archive that says tarkeep made it: restore it as one of a stranger
+    #[arg(long)]
+    pub untrusted: bool,
 
     /// Restore what can be read of a damaged archive to a new place, and list what is lost
     #[arg(long, conflicts_with = "force")]

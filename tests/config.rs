@@ -342,7 +342,13 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
             "TARKEEP_CODEC: codec \"gzip:13\": a gzip level is a number from 1 to 12; use gzip",
         ),
         ("TARKEEP_CODEC", "gzip:0", "TARKEEP_CODEC: codec \"gzip:0\": "),
-        ("TARKEEP_CODEC", "zstd:3", "TARKEEP_CODEC: codec \"zstd:3\": not a codec of this version; use gzip"),
+        ("TARKEEP_CODEC", "xz:3", "TARKEEP_CODEC: codec \"xz:3\": not a codec of this version; use gzip"),
+        (
+            "TARKEEP_CODEC",
+            "zstd:20",
+            "TARKEEP_CODEC: codec \"zstd:20\": a zstd level is a number from 1 to 19; use",
+        ),
+        ("TARKEEP_CODEC", "bzip2:9", "TARKEEP_CODEC: codec \"bzip2:9\": it has no levels; use gzip"),
         (
             "TARKEEP_KEEP",
             "last=30",

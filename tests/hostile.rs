@@ -9,10 +9,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use common::made;
 use common::program::tarkeep;
 use common::tree::fingerprint;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tarkeep::archive::codec::Codec;
+use tarkeep::archive::reader::{Opened, open};
+use tarkeep::entry::{Entry, Kind};
 use tempfile::TempDir;
 
 /// A tar stream, written byte by byte: no tool would make most of these.
@@ -693,6 +697,96 @@ fn bombs_are_capped_by_their_ratio() {
     }
     bomb.extend(gzip(&[0; 1024]));
     world.fails(&bomb, 1, "a bomb, it seems; nothing was touched; --trust restores it all the same");
+}
+
+#[test]
+fn bombs_in_bzip2_and_zstd_are_capped_as_well() {
+    let world = World::new();
+    for codec in made::codecs().into_iter().filter(|codec| matches!(codec, Codec::Bzip2 | Codec::Zstd(_))) {
+        let entries = vec![made::file(b"first", b"has the mark"), made::file(b"zeros", &vec![0; 40 << 20])];
+        let whole = made::archive(entries, codec);
+        fs::write(world.at("archive"), &whole).unwrap();
+        // Where its segments begin; the index is behind the last.
+        let (segments, end): (Vec<usize>, usize) = match open(&world.at("archive")).unwrap() {
+            Opened::Indexed(archive) => (
+                archive.segments().map(|segment| segment.unwrap().offset as usize).collect(),
+                archive.footer().start as usize,
+            ),
+            Opened::Unindexed(_) => {
+                ((0..whole.len()).filter(|at| whole[*at..].starts_with(b"BZh9")).collect(), whole.len())
+            }
+        };
+        // The large file again and again, in an archive that does not say that it is ours.
+        let last = segments[segments.len() - 1];
+        let bomb = [whole[segments[1]..last].repeat(28), whole[last..end].to_vec()].concat();
+        assert!(bomb.len() < 1 << 20, "{codec}: {}", bomb.len());
+        world.fails(&bomb, 1, "a bomb, it seems; nothing was touched; --trust restores it all the same");
+    }
+}
+
+/// What is refused in an archive of anybody's, and the names of it in this order.
+const HARMFUL: [&str; 3] =
+    ["device: a device or pipe", "link: a link to an absolute path", "pipe: a device or pipe"];
+
+/// Entries that do harm, and one that does none.
+fn harmful() -> Vec<Entry> {
+    let mut bits = made::file(b"bits", b"set-id");
+    (bits.mode, bits.uid, bits.gid) = (0o6777, 1000, 1001);
+    vec![
+        bits,
+        made::entry(b"device", Kind::CharDevice(1, 3)),
+        made::entry(b"link", Kind::Symlink(b"/etc/passwd".to_vec())),
+        made::entry(b"pipe", Kind::Fifo),
+    ]
+}
+
+#[test]
+fn archives_that_look_like_ours_are_restored_by_the_rules_for_strangers_when_asked() {
+    for codec in made::codecs() {
+        let world = World::new();
+        let archive = made::archive(harmful(), codec);
+        world.refuses(&archive, &["--untrusted"], &HARMFUL);
+        let about = |name: &str| world.out(name).symlink_metadata().unwrap();
+        assert_eq!(about("bits").mode() & 0o7777, 0o755, "{codec}");
+        assert_eq!(about("bits").uid(), rustix::process::geteuid().as_raw(), "{codec}");
+        assert_eq!(world.out("").read_dir().unwrap().count(), 1, "{codec}");
+        // One name of it too, which the index would find.
+        world.refuses(&archive, &["pipe", "bits", "--untrusted", "--force", "--yes"], &HARMFUL[2..]);
+
+        let both = world.restore(&archive, &["--trust", "--untrusted"]);
+        assert_eq!(both.status.code(), Some(2), "{}", said(&both));
+        if !rustix::process::geteuid().is_root() {
+            common::skip("root, to make devices");
+            continue;
+        }
+        world.accepts(&archive, &["--force", "--yes"]);
+        assert_eq!((about("bits").uid(), about("bits").gid()), (1000, 1001), "{codec}");
+        assert_eq!(about("bits").mode() & 0o7777, 0o6777, "{codec}");
+        assert_eq!(about("device").rdev(), rustix::fs::makedev(1, 3), "{codec}");
+        assert!(about("link").is_symlink(), "{codec}");
+    }
+}
+
+#[test]
+fn only_the_first_entry_says_whose_an_archive_is() {
+    let world = World::new();
+    let pipe = |raw: Raw| raw.entry(b'6', "pipe", "").file("other", b"").end();
+    let mark = [("comment", &b"tarkeep 1"[..])];
+    let refused = |tar: &[u8], arguments: &[&str]| {
+        world.refuses(tar, &[arguments, &["--force", "--yes"]].concat(), &["pipe: a device or pipe"]);
+    };
+    world.accepts(&pipe(Raw::default().pax(&mark)), &[]);
+    world.accepts(&gzip(&pipe(Raw::default().pax(&mark).file("file", b""))), &["--force", "--yes"]);
+    refused(&pipe(Raw::default().pax(&mark)), &["--untrusted"]);
+    refused(&pipe(Raw::default().file("file", b"").pax(&mark)), &[]);
+    refused(&pipe(Raw::default().pax(&[("comment", b"tarkeep 10")])), &[]);
+    refused(&pipe(Raw::default().pax(&[("comments", b"tarkeep 1")])), &[]);
+    // A header for all entries says nothing of who made the archive: git puts a comment there.
+    let mut global = Raw::default().pax(&mark).0;
+    global[156] = b'g';
+    let sum: u32 = (0..512).map(|at| if (148..156).contains(&at) { 32 } else { u32::from(global[at]) }).sum();
+    put(&mut global, 148, format!("{sum:06o}\0 ").as_bytes());
+    refused(&pipe(Raw(global)), &[]);
 }
 
 #[test]

@@ -151,15 +151,15 @@ fn many_hard_links_cost_their_names_and_little_more() {
     restored_within(disk.path());
 }
 
-#[test]
-fn bodies_that_hardly_compress_cost_what_a_thread_may() {
-    let Some(disk) = folder() else { return };
+/// Bodies that are worth compressing and hardly become smaller, so many groups of small files with a large one behind each:
+/// how many entries there are.
+fn hardly_compressible(folder: &Path, groups: u64) -> u64 {
+    // Seven bits of eight.
     let mut noise = noise(2 * MIB as usize);
-    // Seven bits of eight: worth compressing, and hardly smaller.
     noise.iter_mut().for_each(|byte| *byte &= 127);
     // Groups of small files end by their names; these are names that never end one, so that groups are of the largest.
     // Between them a large file, so that many pieces of it are under way.
-    let (length, groups) = (100_000, 15);
+    let length = 100_000;
     let ends_no_group = |name: &String| {
         let hash = blake3::hash(name.as_bytes());
         let (first, _) = hash.as_bytes().split_first_chunk::<8>().unwrap();
@@ -168,14 +168,40 @@ fn bodies_that_hardly_compress_cost_what_a_thread_may() {
     for group in 0..groups {
         let names = (0..).map(|number| format!("data/{group:02}-{number:04}")).filter(ends_no_group);
         for (number, name) in names.take(20).enumerate() {
-            fs::write(disk.path().join(name), &noise[number..number + length]).unwrap();
+            fs::write(folder.join(name), &noise[number..number + length]).unwrap();
         }
-        let large = File::create(disk.path().join(format!("data/{group:02}-large"))).unwrap();
+        let large = File::create(folder.join(format!("data/{group:02}-large"))).unwrap();
         large.write_all_at(&noise, 0).unwrap();
         large.write_all_at(&noise, noise.len() as u64).unwrap();
     }
-    let entries = 21 * groups;
-    for run in [("gzip:6", 2), ("gzip:6", 16), ("gzip:12", 4)] {
+    21 * groups
+}
+
+#[test]
+fn bodies_that_hardly_compress_cost_what_a_thread_may() {
+    let Some(disk) = folder() else { return };
+    let entries = hardly_compressible(disk.path(), 15);
+    let mut runs = vec![("gzip:6", 2), ("gzip:6", 16), ("gzip:12", 4)];
+    if cfg!(feature = "zstd") {
+        runs.extend([("zstd:3", 2), ("zstd:3", 16)]);
+    }
+    for run in runs {
+        within(disk.path(), run, entries, entries * "data/00-0000".len() as u64);
+    }
+}
+
+#[test]
+fn slow_codecs_cost_no_more() {
+    let Some(disk) = folder() else { return };
+    let entries = hardly_compressible(disk.path(), 5);
+    let mut runs = Vec::new();
+    if cfg!(feature = "zstd") {
+        runs.extend([("zstd:8", 4), ("zstd:12", 4), ("zstd:19", 4)]);
+    }
+    if cfg!(feature = "bzip2") {
+        runs.extend([("bzip2", 1), ("bzip2", 2), ("bzip2", 4)]);
+    }
+    for run in runs {
         within(disk.path(), run, entries, entries * "data/00-0000".len() as u64);
     }
     restored_within(disk.path());

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::base::Base;
-use super::cut;
 use super::header::{self, SparseBody};
 use super::index::SegmentKind;
 use super::pipeline::{Check, Feed, Halt, Raw, RawKind};
@@ -93,8 +92,8 @@ impl<'a> Pieces<'a> {
         stored: u64,
         then: Option<Then<'a>>,
     ) -> Self {
-        let bytes = feed.used_buffer();
-        Self { feed, stop, progress, piece: cut::piece(stored), bytes, filled: 0, then }
+        let (bytes, piece) = (feed.used_buffer(), feed.piece(stored));
+        Self { feed, stop, progress, piece, bytes, filled: 0, then }
     }
 
     /// Everything of the content, or everything between its holes after their map.

@@ -1,5 +1,7 @@
 //! Where segments are cut, so that a cut does not move when something unrelated changes.
 
+use super::codec::Codec;
+
 /// Files from this size up have segments of their own.
 pub const LARGE: u64 = 512 * 1024;
 /// A group of small entries is not cut before it has this many bytes.
@@ -10,9 +12,13 @@ const GROUP_MEAN: u64 = 768 * 1024;
 const GROUP_MAX: usize = 2 * 1024 * 1024;
 
 /// How large the pieces of a body are. Small ones keep a change small; for bodies of 16 GiB and more they are larger, so
-/// that the index stays small too.
-pub fn piece(body: u64) -> usize {
-    if body < 16 << 30 { 256 * 1024 } else { 1024 * 1024 }
+/// that the index stays small too. bzip2 has none, and sorts blocks of 900,000 bytes: a piece fills one.
+pub fn piece(body: u64, codec: Codec) -> usize {
+    match codec {
+        Codec::Bzip2 => 876 * 1024,
+        _ if body < 16 << 30 => 256 * 1024,
+        _ => 1024 * 1024,
+    }
 }
 
 /// Whether a group of so many bytes ends before the entry of this name, which adds `weight` bytes.

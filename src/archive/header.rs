@@ -39,9 +39,15 @@ impl SparseBody {
     }
 }
 
-/// Append the headers of an entry: an extended one where something needs it, and the ustar block.
-pub fn append(entry: &Entry, sparse: Option<&SparseBody>, out: &mut Vec<u8>) {
+/// A comment in the first entry's extended header of an archive without an index: who made it. Readers ignore comments.
+pub const MARK: &[u8] = b"tarkeep 1";
+
+/// Append the headers of an entry: an extended one where something needs it, and the ustar block. `marked` with [`MARK`].
+pub fn append(entry: &Entry, sparse: Option<&SparseBody>, marked: bool, out: &mut Vec<u8>) {
     let mut pax = Pax::default();
+    if marked {
+        pax.record(b"comment", MARK);
+    }
     let mut header = Header::new_ustar();
     let (kind, link) = match &entry.kind {
         Kind::File => (EntryType::Regular, None),
@@ -320,7 +326,7 @@ mod tests {
 
     fn read_back(entry: &Entry) -> (tar::Archive<std::io::Cursor<Vec<u8>>>, usize) {
         let mut out = Vec::new();
-        append(entry, None, &mut out);
+        append(entry, None, false, &mut out);
         let length = out.len();
         out.resize(length + 2 * BLOCK, 0);
         (tar::Archive::new(std::io::Cursor::new(out)), length)
@@ -336,7 +342,7 @@ mod tests {
     fn a_name_that_fits_stands_in_the_ustar_header_whatever_its_bytes() {
         for name in ["Grüße".as_bytes(), b"latin-\xe9"] {
             let mut out = Vec::new();
-            append(&entry(name, Kind::Symlink(name.to_vec())), None, &mut out);
+            append(&entry(name, Kind::Symlink(name.to_vec())), None, false, &mut out);
             let ustar = Header::from_byte_slice(&out[out.len() - BLOCK..]);
             assert_eq!(&*ustar.path_bytes(), name);
             assert_eq!(&*ustar.link_name_bytes().unwrap(), name);

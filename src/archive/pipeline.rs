@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::base::Base;
 use super::codec::Codec;
+use super::cut;
 use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash};
 use super::reader::Segment;
 use super::segment::{Encoder, Shape};
@@ -77,6 +78,7 @@ pub struct Feed {
     order: Sender<Next>,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     segments: u64,
+    codec: Codec,
 }
 
 /// Why feeding ends early.
@@ -104,6 +106,11 @@ impl Feed {
     /// A buffer to write over, with whatever it held before.
     pub fn used_buffer(&self) -> Vec<u8> {
         self.spare.1.try_recv().unwrap_or_default()
+    }
+
+    /// How large the pieces of a body of this length are.
+    pub fn piece(&self, body: u64) -> usize {
+        cut::piece(body, self.codec)
     }
 
     /// The number of the next segment.
@@ -137,8 +144,8 @@ impl Feed {
 
 /// What has been written: the index so far, and the sums over the tar stream.
 pub struct Body {
-    /// The index, not yet written.
-    pub index: Builder,
+    /// The index, not yet written, if there is to be one.
+    pub index: Option<Builder>,
     /// CRC-32 of the tar stream.
     pub crc: u32,
     /// Bytes of the tar stream.
@@ -148,7 +155,7 @@ pub struct Body {
     /// What of it was taken over.
     pub reused: Reused,
     /// Hash of all that was written, where there is no index that has hashes.
-    pub whole: Option<blake3::Hasher>,
+    pub whole: blake3::Hasher,
 }
 
 /// Run the pipeline: `feed` gives segments in, `out` gets them in the same order.
@@ -164,10 +171,12 @@ pub fn run<T>(
     failed: impl Fn(std::io::Error) -> Error + Send,
 ) -> Result<(T, Body)> {
     let threads = compressing(codec, threads);
+    // Segments that wait for bzip2 wait long, and nobody for them.
+    let ahead = if codec == Codec::Bzip2 { 1 } else { threads };
     thread::scope(|scope| {
         // In here, so that threads that wait for them end when one of the others could not be started.
-        let (work_in, work) = bounded::<(Raw, Slot)>(threads);
-        let (order_in, order) = bounded::<Next>(2 * threads + 2);
+        let (work_in, work) = bounded::<(Raw, Slot)>(ahead);
+        let (order_in, order) = bounded::<Next>(threads + ahead + 2);
         let spare = unbounded();
         for _ in 0..threads {
             let (work, spare) = (work.clone(), spare.clone());
@@ -176,7 +185,7 @@ pub fn run<T>(
         drop(work);
         let recycle = spare.0.clone();
         let writer = spawn(scope, move || write(&order, &recycle, codec, out, progress, failed))?;
-        let mut end = Feed { work: work_in, order: order_in, spare, segments: 0 };
+        let mut end = Feed { work: work_in, order: order_in, spare, segments: 0, codec };
         let fed = feed(&mut end);
         drop(end);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -190,11 +199,11 @@ pub fn run<T>(
     })
 }
 
-/// How many of the threads compress. At libdeflate's levels 10 to 12 each takes 10.5 MiB, measured, and a thread may cost
-/// 8 (tests/memory.rs): where there are more than two, a third of them is left out.
+/// How many of the threads compress. At libdeflate's levels 10 to 12 each takes 10.5 MiB, measured, with bzip2 a little
+/// more, and a thread may cost 8 (tests/memory.rs): where there are more than two, a third of them is left out.
 fn compressing(codec: Codec, threads: usize) -> usize {
     match codec {
-        Codec::Gzip(10..) => (2 * threads).div_ceil(3),
+        Codec::Gzip(10..) | Codec::Bzip2 => (2 * threads).div_ceil(3),
         _ => threads,
     }
 }
@@ -281,29 +290,24 @@ fn write(
     progress: &Progress,
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<Body> {
-    // With an index the hashes of the segments say all.
-    let whole = (codec == Codec::None).then(blake3::Hasher::new);
-    let mut body =
-        Body { index: Builder::new(), crc: 0, raw: 0, stored: 0, reused: Reused::default(), whole };
+    let index = codec.envelope().map(Builder::new);
+    let (reused, whole) = (Reused::default(), blake3::Hasher::new());
+    let mut body = Body { index, crc: 0, raw: 0, stored: 0, reused, whole };
 
     let mut crc = crc32fast::Hasher::new();
     // Headers of large files are short segments; the others go through as they are.
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     while let Ok(next) = order.recv() {
         match next {
-            Next::Entries(entries) if codec != Codec::None => {
-                for entry in entries {
-                    body.index.entry(entry);
+            Next::Entries(entries) => {
+                if let Some(index) = &mut body.index {
+                    entries.into_iter().for_each(|entry| index.entry(entry));
                 }
             }
-            Next::Entries(_) => {}
             Next::Segment(result) => {
                 let gone = || Error::failed("compress a segment: a thread ended early");
                 let Compressed { record, stored, reused } = result.recv().map_err(|_| gone())??;
                 out.write_all(&stored).map_err(&failed)?;
-                if let Some(whole) = &mut body.whole {
-                    whole.update(&stored);
-                }
                 progress.stored(record.stored);
                 crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
                 body.raw += record.raw;
@@ -313,8 +317,12 @@ fn write(
                     body.reused.raw += record.raw;
                     body.reused.stored += record.stored;
                 }
-                if codec != Codec::None {
-                    body.index.segment(record);
+                // With an index the hashes of the segments say all.
+                match &mut body.index {
+                    Some(index) => index.segment(record),
+                    None => {
+                        body.whole.update(&stored);
+                    }
                 }
                 let _ = spare.send(stored);
             }

@@ -15,7 +15,7 @@ use open::read_page;
 pub use open::{from_file, from_store, open};
 pub use segment::{Decoder, Fault, Segment};
 
-use super::index::{self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord, TRAILER_LEN};
+use super::index::{self, About, EntryRecord, Footer, Page, PageKind, SegmentRecord};
 use super::store::Store;
 use crate::entry::{is_below, name_order};
 use crate::error::{Error, Result};
@@ -88,9 +88,14 @@ impl Archive {
         Self { store, path, footer, segments, entries, about, recent: Mutex::new(None) }
     }
 
-    /// Give up on its index.
+    /// Give up on its index, because of this damage to it.
     pub fn into_unindexed(self, damage: String) -> Unindexed {
         Unindexed { store: self.store, path: self.path, damage: Some(damage), ours: true }
+    }
+
+    /// Take its index for what anybody may have put there.
+    pub fn into_foreign(self) -> Unindexed {
+        Unindexed { store: self.store, path: self.path, damage: None, ours: false }
     }
 
     /// Where it is.
@@ -248,14 +253,15 @@ impl Archive {
         };
         let raw = self.page(page)?;
         let records = index::decode_segments(&raw, page.count).map_err(|e| self.page_damaged(page, e))?;
-        let limit = self.footer.start - TRAILER_LEN;
+        let envelope = self.footer.envelope;
+        let limit = self.footer.start - envelope.end_len();
         let mut segments = Vec::with_capacity(records.len());
         for (number, record) in (self.segments.before[number]..).zip(records) {
             let SegmentRecord { stored, raw, .. } = record;
-            segments.push(Segment { number, offset, raw_offset, record });
+            segments.push(Segment { number, offset, raw_offset, record, envelope });
             let inside = offset.checked_add(stored).filter(|end| *end <= limit);
-            // See `read_page` for 1,032.
-            if raw.max(stored / 2) > segment::SEGMENT_MAX || raw > stored.saturating_mul(1032) {
+            let most = stored.saturating_mul(envelope.ratio());
+            if raw.max(stored / 2) > segment::SEGMENT_MAX || raw > most {
                 return Err(self.page_damaged(page, "has a segment of an impossible size"));
             }
             let Some((end, raw_end)) = inside.zip(raw_offset.checked_add(raw)) else {

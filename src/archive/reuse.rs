@@ -118,7 +118,7 @@ impl<'a> Reuse<'a> {
             return self.large(entry, find);
         }
         self.writer.headers.clear();
-        header::append(&entry, None, &mut self.writer.headers);
+        header::append(&entry, None, false, &mut self.writer.headers);
         let weight = weight(&self.writer.headers, &entry);
         let mut entry = entry;
         if cut::ends_before(&entry.name, weight, self.length()) {
@@ -126,7 +126,7 @@ impl<'a> Reuse<'a> {
             entry = now;
             // Reading what waited has written over them.
             self.writer.headers.clear();
-            header::append(&entry, None, &mut self.writer.headers);
+            header::append(&entry, None, false, &mut self.writer.headers);
         }
         if self.length() == 0
             && let Some(group) = self.cursor.group(&entry.name)
@@ -248,10 +248,10 @@ impl<'a> Reuse<'a> {
         let writer = &mut self.writer;
         writer.progress.entry();
         writer.headers.clear();
-        header::append(&entry, None, &mut writer.headers);
+        header::append(&entry, None, false, &mut writer.headers);
         let size = entry.size;
         let end = size + header::padding(size) as u64;
-        let piece = cut::piece(size) as u64;
+        let piece = writer.feed.piece(size) as u64;
         let mut instead = Instead { entry: &entry, asked: false, content: None };
         let mut trouble = None;
         let number = writer.feed.next_segment();

@@ -3,7 +3,7 @@
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 use super::blocks;
-use super::codec::Codec;
+use super::codec::{Codec, bzip2, zstd};
 use crate::error::{Error, Result};
 
 /// Segments from this size up are sampled before they are compressed.
@@ -64,7 +64,7 @@ impl Deflater {
     /// If what comes out again is not what went in: a fault of memory or of a compressor, and never to be written.
     pub fn deflate(&mut self, shape: Shape, raw: &[u8], stored: &mut Vec<u8>) -> Result<()> {
         stored.clear();
-        if raw.len() >= SAMPLED && self.would_not_pay(raw) {
+        if self.would_not_pay(raw) {
             blocks::store(raw, stored);
             return Ok(());
         }
@@ -99,10 +99,8 @@ impl Deflater {
 
     /// Whether a sample of these bytes hardly compresses: photographs, video, archives.
     fn would_not_pay(&mut self, raw: &[u8]) -> bool {
-        self.sample.clear();
-        let step = (raw.len() - SAMPLE) / (SAMPLES - 1);
-        for at in (0..SAMPLES).map(|n| n * step) {
-            self.sample.extend_from_slice(&raw[at..at + SAMPLE]);
+        if !sample(raw, &mut self.sample) {
+            return false;
         }
         let entropy = entropy(&self.sample);
         if entropy < DENSE {
@@ -125,6 +123,19 @@ pub(super) fn room(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
     &mut buffer[..length]
 }
 
+/// Take a sample of these bytes, unless they are too few.
+pub(super) fn sample(raw: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    if raw.len() < SAMPLED {
+        return false;
+    }
+    let step = (raw.len() - SAMPLE) / (SAMPLES - 1);
+    for at in (0..SAMPLES).map(|n| n * step) {
+        out.extend_from_slice(&raw[at..at + SAMPLE]);
+    }
+    true
+}
+
 /// Bits of information in each byte, by how often each value occurs.
 fn entropy(bytes: &[u8]) -> f32 {
     let mut counts = [0_u32; 256];
@@ -137,6 +148,10 @@ fn entropy(bytes: &[u8]) -> f32 {
 pub enum Encoder {
     /// Through deflate.
     Deflate(Box<Deflater>),
+    /// To a zstd frame.
+    Zstd(Box<zstd::Compressor>),
+    /// To a bzip2 stream.
+    Bzip2(bzip2::Compressor),
     /// As they are.
     Plain,
 }
@@ -146,6 +161,8 @@ impl Encoder {
     pub fn new(codec: Codec) -> Self {
         match codec {
             Codec::Gzip(level) => Self::Deflate(Box::new(Deflater::new(level))),
+            Codec::Zstd(level) => Self::Zstd(Box::new(zstd::Compressor::new(level))),
+            Codec::Bzip2 => Self::Bzip2(bzip2::Compressor::new(9)),
             Codec::None => Self::Plain,
         }
     }
@@ -153,10 +170,12 @@ impl Encoder {
     /// Replace `stored` by what goes into the file for `raw`.
     ///
     /// # Errors
-    /// As [`Deflater::deflate`].
+    /// If what comes out again is not what went in.
     pub fn encode(&mut self, shape: Shape, raw: &[u8], stored: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Deflate(deflater) => deflater.deflate(shape, raw, stored),
+            Self::Zstd(compressor) => compressor.compress(raw, stored),
+            Self::Bzip2(compressor) => compressor.compress(raw, stored),
             Self::Plain => {
                 stored.clear();
                 stored.extend_from_slice(raw);

@@ -1,13 +1,14 @@
-//! Reading any tar stream from its beginning to its end: ustar, pax, GNU, v7, plain or in gzip members.
+//! Reading any tar stream from its beginning to its end: ustar, pax, GNU, v7, plain or compressed.
 //!
 //! This is how an archive without a usable index is read, and what the index is compared with. Only names, kinds and
 //! sizes are understood here; a body is passed over or read as it is stored.
 
 mod extended;
-mod gzip;
+mod format;
 mod header;
 mod input;
 mod member;
+mod parts;
 mod pipe;
 
 use std::fmt;
@@ -15,10 +16,12 @@ use std::io::{self, Read};
 
 use extended::Extended;
 pub use extended::MAP_MAX;
-pub use gzip::{Format, Gunzip, Trailing};
+pub use format::Format;
 use header::{Block, Type};
 pub use input::Input;
 pub use member::{Attributes, Member};
+pub(super) use parts::{Bytes, Part};
+pub use parts::{Gunzip, Trailing};
 pub use pipe::Pipe;
 
 use crate::error::cause_text;

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::io::Write;
 
 use super::base::Base;
-use super::blocks;
 use super::body::{self, Pieces, Then, Trouble};
 use super::codec::Codec;
 use super::cut;
 use super::header::{self, BLOCK, SparseBody};
-use super::index::{About, EntryRecord, FOOTER_LEN, START, SegmentKind};
+use super::index::{About, EntryRecord, Envelope, FOOTER_LEN, SegmentKind};
 use super::pipeline::{self, Check, Feed, Halt, Raw, RawKind};
 use super::reader::Segment;
 use super::reuse::Reuse;
@@ -97,10 +96,11 @@ pub fn write_on<F: Find>(
     (stop, progress): (&Stop, &Progress),
     failed: impl Fn(std::io::Error) -> Error + Send + Copy,
 ) -> Result<Written> {
-    let start = if options.codec == Codec::None { &[][..] } else { &START };
+    options.codec.built()?;
+    let start = options.codec.envelope().map_or(&[][..], Envelope::start);
     out.write_all(start).map_err(failed)?;
     let feed = |feed: &mut Feed| {
-        let mut writer = Writer::new(feed, stop, progress);
+        let mut writer = Writer::new(feed, (stop, progress), options.codec.envelope().is_none());
         if let Some(base) = base {
             return Reuse::new(writer, base).all(found);
         }
@@ -122,18 +122,16 @@ pub fn write_on<F: Find>(
         base.report(&mut report);
     }
     let about = about(found, &mut report)?;
-    if let Some(whole) = body.whole {
-        return Ok(Written { report, proof: Proof::Hash(whole.finalize()) });
-    }
-    let mut end = blocks::FINAL.to_vec();
-    end.extend_from_slice(&body.crc.to_le_bytes());
-    end.extend_from_slice(&(body.raw as u32).to_le_bytes());
+    let Some((envelope, index)) = options.codec.envelope().zip(body.index) else {
+        return Ok(Written { report, proof: Proof::Hash(body.whole.finalize()) });
+    };
+    let end = envelope.end(body.crc, body.raw);
     out.write_all(&end).map_err(failed)?;
-    let member_1 = (start.len() + end.len()) as u64 + body.stored;
+    let data = (start.len() + end.len()) as u64 + body.stored;
     let mut tail = Tail { out, last: Vec::new() };
-    let index = body.index.finish(&about, member_1, &mut tail).map_err(failed)?;
+    let index = index.finish(&about, data, &mut tail).map_err(failed)?;
     let footer = tail.last;
-    report.stored = member_1 + index;
+    report.stored = data + index;
     Ok(Written { report, proof: Proof::Footer(footer) })
 }
 
@@ -170,6 +168,8 @@ pub(super) struct Writer<'a> {
     pub feed: &'a mut Feed,
     pub stop: &'a Stop,
     pub progress: &'a Progress,
+    /// Whether the first entry says who made the archive, as there is no index to say it.
+    marks: bool,
     pub report: Report,
     /// The segment of the base that begins as the group does.
     pub same: Option<Segment>,
@@ -183,11 +183,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(feed: &'a mut Feed, stop: &'a Stop, progress: &'a Progress) -> Self {
+    fn new(feed: &'a mut Feed, (stop, progress): (&'a Stop, &'a Progress), marks: bool) -> Self {
         Self {
             feed,
             stop,
             progress,
+            marks,
             report: Report::default(),
             same: None,
             checks: Vec::new(),
@@ -222,7 +223,8 @@ impl<'a> Writer<'a> {
         let mut content = entry.content.take();
         let sparse = content.as_ref().and_then(|content| body::sparse(&entry, content.as_ref()));
         self.headers.clear();
-        header::append(&entry, sparse.as_ref(), &mut self.headers);
+        let marked = self.marks && self.report.entries == 0;
+        header::append(&entry, sparse.as_ref(), marked, &mut self.headers);
         self.progress.entry();
         if entry.size >= cut::LARGE
             && let Some(content) = &mut content

@@ -11,6 +11,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::archive::codec::Codec;
 use crate::cli::BackupArgs;
 use crate::clock::Clock;
 use crate::command::output::Output;
@@ -42,7 +43,8 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let made = if path == Path::new("-") {
             to_stdout(job, args, clock, stop)
         } else {
-            one(args, clock, stop, |hands| job::to_file(job, hands, path))
+            let job = Job { codec: codec(args, job, path)?, ..job.clone() };
+            one(args, clock, stop, |hands| job::to_file(&job, hands, path))
         }?;
         return shown(args, job, &made, stop);
     }
@@ -69,6 +71,18 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         worst = exit.worse(worst);
     }
     Ok(worst)
+}
+
+/// The codec that was asked for, or that the file's name says; of several levels, the one that is set.
+fn codec(args: &BackupArgs, job: &Job, path: &Path) -> Result<Codec> {
+    let named = Codec::of_name(path).filter(|_| args.codec.is_none());
+    match named.filter(|named| named.ending() != job.codec.ending()) {
+        None => Ok(job.codec),
+        Some(named) => {
+            let refused = |e| Error::usage(format!("write archive {}: {e}", printable_path(path)));
+            named.built().map(|()| named).map_err(refused)
+        }
+    }
 }
 
 /// Let `health` know of an archive as it knows of those of the daemon. A run by hand that fails is seen by who typed it.

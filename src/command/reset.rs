@@ -6,12 +6,13 @@ use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::archive::verify::{Depth, Options, verify};
 use crate::cli::ResetArgs;
 use crate::clock::Clock;
 use crate::command::backup::{self, bar};
 use crate::command::restore::recovered;
 use crate::command::services;
+use crate::command::verify::verify;
+use crate::command::which::Which;
 use crate::config::{Config, Job};
 use crate::destination::{Local, Lock};
 use crate::entry::is_restore_folder;
@@ -87,7 +88,14 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     } else {
         let mut seen = Seen::default();
         if plan.has_data() {
-            made = Some(last_archive(args, job, &plan, (&destination, &lock), (clock, stop), &mut seen)?);
+            made = Some(last_archive(
+                (args, config),
+                job,
+                &plan,
+                (&destination, &lock),
+                (clock, stop),
+                &mut seen,
+            )?);
         }
         May::Archived(seen)
     };
@@ -214,7 +222,7 @@ fn plan(
 
 /// The archive that all this can be got back from, read back whole.
 fn last_archive(
-    args: &ResetArgs,
+    (args, config): (&ResetArgs, &Config),
     job: &Job,
     plan: &Plan,
     locked: (&Local, &Lock),
@@ -252,8 +260,7 @@ fn last_archive(
         }
     }
     let path = made.path.as_deref().ok_or_else(|| Error::failed("the last archive has no name"))?;
-    let options = Options { depth: Depth::Full, threads: job.threads.get() };
-    let verified = verify(path, options, stop, &Progress::default())?;
+    let verified = verify(&Which::file(path.into()), config, stop)?;
     if let Some(problem) = verified.problems.first() {
         return Err(Error::damaged(format!(
             "the last archive {} is damaged, and nothing was removed: {problem}; check the disk and the machine's memory",

@@ -78,7 +78,11 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
     Ok(args.archives.iter().map(|word| which(word, config)).collect())
 }
 
-fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
+/// Read one archive back, as far as the keys at hand allow.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn verify(which: &Which, config: &Config, stop: &Stop) -> Result<Verified> {
     let progress = Progress::default();
     match which.bytes(&config.keys(), stop) {
         Ok(Bytes::Store(store)) => {

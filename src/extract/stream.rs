@@ -126,7 +126,7 @@ impl Extraction<'_> {
                 Err(no) => return Err(no),
             }
         }
-        // gzip's sums are checked at its end.
+        // The sums of the last member are checked at its end.
         stream.finish()?;
         Ok(())
     }

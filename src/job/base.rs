@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::DateTime;
 
 use crate::archive::base::{Base, Purpose, Rule};
-use crate::archive::codec::Codec;
 use crate::archive::index::About;
 use crate::archive::reader::{self, Archive, Opened};
 use crate::config::{ChangeDetection, Job};
@@ -57,7 +56,7 @@ pub fn last(job: &Job, destination: &Local) -> Last {
 
 /// Whether archives of this job can take anything over: without an index, or without the key to read them, they cannot.
 fn can_reuse(job: &Job) -> bool {
-    job.codec != Codec::None && job.recipients.is_none()
+    job.codec.envelope().is_some() && job.recipients.is_none()
 }
 
 /// As much of a report as a record has.

@@ -74,6 +74,16 @@ pub fn sparse(name: &[u8], body: &[u8], data: Vec<Range<u64>>) -> Entry {
     Entry { size: body.len() as u64, content: Some(Box::new(content)), ..entry(name, Kind::File) }
 }
 
+/// One codec of each kind that this build has.
+pub fn codecs() -> Vec<Codec> {
+    Codec::ALL.into_iter().filter(|codec| codec.built().is_ok()).collect()
+}
+
+/// Those of them whose archives have an index.
+pub fn indexed() -> Vec<Codec> {
+    codecs().into_iter().filter(|codec| codec.envelope().is_some()).collect()
+}
+
 /// An archive of these, which are in the order of names.
 pub fn archive(entries: Vec<Entry>, codec: Codec) -> Vec<u8> {
     let mut out = Vec::new();

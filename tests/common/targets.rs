@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{MemfdFlags, memfd_create};
 use tarkeep::archive::index;
 use tarkeep::archive::name::Pattern;
-use tarkeep::archive::stream::{self, Gunzip};
+use tarkeep::archive::stream::{self, Gunzip, Input};
 use tarkeep::archive::verify::{Depth, Options, verify_file};
 use tarkeep::config::{self, Environment, Typed};
 use tarkeep::progress::Progress;
@@ -64,6 +64,15 @@ pub fn archive(data: &[u8]) {
 pub fn tar(data: &[u8]) {
     let _ = stream::parse(&mut &data[..]);
     let _ = stream::parse(&mut Gunzip::new(data));
+}
+
+/// A file whose tar stream is read through, whatever it is compressed with.
+pub fn packed(data: &[u8]) {
+    let bytes = Box::new(std::io::Cursor::new(data.to_vec()));
+    if let Ok(input) = Input::new(bytes, Path::new("input"), &Stop::default()) {
+        let mut input = input.at_most(64 << 20, "enough".into());
+        let _ = stream::parse(&mut input);
+    }
 }
 
 /// A configuration file, and the words that have a language of their own.

@@ -49,6 +49,25 @@ fn with_key(place: &Place, archive: &Path, key: &[&str]) {
 }
 
 #[test]
+fn a_reset_needs_no_private_key_and_what_it_emptied_comes_back_with_it() {
+    let mut place = Place::with_data();
+    let pair = x25519(&place, "key");
+    everything(&place.path("data"));
+    let was = fingerprint(&place.path("data"));
+    place.set("TARKEEP_AGE_RECIPIENTS", &pair.public).set("TARKEEP_ALLOW_RESET", "1");
+    place.said(&["reset", "--yes"]);
+    assert_eq!(fs::read_dir(place.path("data")).unwrap().count(), 0);
+    let archive = place.archive();
+    assert!(fs::read(&archive).unwrap().starts_with(b"age-encryption.org/v1\n"));
+    place.said(&["restore", "latest", "--identity", pair.private.to_str().unwrap()]);
+    assert_eq!(fingerprint(&place.path("data")), was);
+    // With the key at hand it is read back through it.
+    place.set("TARKEEP_AGE_IDENTITY", &pair.private);
+    place.said(&["reset", "--yes"]);
+    assert_eq!((fs::read_dir(place.path("data")).unwrap().count(), place.archives().len()), (0, 2));
+}
+
+#[test]
 fn with_a_key_of_age() {
     let place = Place::with_data();
     let pair = x25519(&place, "key");

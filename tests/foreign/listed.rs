@@ -114,7 +114,7 @@ fn other_formats_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for (start, name) in
-        [(&b"BZh91AY&SY"[..], "bzip2"), (b"\x28\xb5\x2f\xfd\x04", "zstd"), (b"\xfd7zXZ\0\0", "xz")]
+        [(&b"\x04\x22\x4d\x18\x64"[..], "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\xfd7zXZ\0\0", "xz")]
     {
         fs::write(folder.join("other"), start).unwrap();
         for command in ["list", "verify"] {

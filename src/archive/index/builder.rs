@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::layout::{Footer, HEADER_LEN, PIECE, put_piece};
+use super::envelope::{Envelope, PIECE};
+use super::footer::Footer;
 use super::page::{PAGE_MAX, RECORDS, encode_entries, encode_segments};
 use super::record::{About, EntryRecord, SegmentRecord, hash};
 use super::table::{Page, PageKind, TABLE_MAX, encode_table};
@@ -15,6 +16,7 @@ const NAMES: usize = 1 << 20;
 
 /// The index of an archive that is being written.
 pub struct Builder {
+    envelope: Envelope,
     segments: Vec<SegmentRecord>,
     entries: Vec<EntryRecord>,
     names: usize,
@@ -27,22 +29,18 @@ pub struct Builder {
     compressor: Compressor,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Builder {
     /// An index of nothing.
-    pub fn new() -> Self {
+    pub fn new(envelope: Envelope) -> Self {
+        let start = envelope.start_len();
         Self {
+            envelope,
             segments: Vec::new(),
             entries: Vec::new(),
             names: 0,
-            stored: HEADER_LEN,
+            stored: start,
             raw: 0,
-            first: (HEADER_LEN, 0),
+            first: (start, 0),
             pages: Vec::new(),
             bytes: Vec::new(),
             offset: 0,
@@ -103,11 +101,11 @@ impl Builder {
         self.offset += stored;
     }
 
-    /// Write the index members and the footer behind member 1, which has so many bytes, and say how many these are.
+    /// Write the index members and the footer behind the data, which ends at this offset, and say how many bytes these are.
     ///
     /// # Errors
     /// What `out` said, or that the names are too long for an index to hold.
-    pub fn finish(mut self, about: &About, member_1: u64, out: &mut dyn Write) -> io::Result<u64> {
+    pub fn finish(mut self, about: &About, data: u64, out: &mut dyn Write) -> io::Result<u64> {
         self.close_segments();
         self.close_entries();
         self.page(PageKind::About, 1, &encode_about(about)?);
@@ -118,7 +116,8 @@ impl Builder {
         let stored = compress(&mut self.compressor, &table);
         let too_long = |_| io::Error::other("the index is too long");
         let footer = Footer {
-            start: member_1,
+            envelope: self.envelope,
+            start: data,
             length: self.offset + stored.len() as u64,
             table: self.offset,
             stored: u32::try_from(stored.len()).map_err(too_long)?,
@@ -132,7 +131,7 @@ impl Builder {
         let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
         let mut put = |piece: &[u8]| {
             member.clear();
-            put_piece(&mut member, piece);
+            self.envelope.put_piece(&mut member, piece);
             written += member.len() as u64;
             out.write_all(&member)
         };
@@ -200,7 +199,7 @@ mod tests {
             read: None,
             report: crate::report::Report::default(),
         };
-        let written = Builder::new().finish(&about, 26, &mut out).unwrap();
+        let written = Builder::new(Envelope::Gzip).finish(&about, 26, &mut out).unwrap();
         assert_eq!(written, out.len() as u64);
         let footer = &out[out.len() - FOOTER_LEN as usize..];
         let footer = Footer::decode(footer, 26 + written).unwrap();

@@ -2,15 +2,17 @@
 
 mod builder;
 mod bytes;
-mod layout;
+mod envelope;
+mod footer;
 mod page;
 mod record;
 mod table;
 
 pub use builder::Builder;
 pub use bytes::Malformed;
-pub use layout::{FOOTER_LEN, Footer, HEADER_LEN, START, TRAILER_LEN};
-pub(crate) use layout::{MEMBER_LEN, PIECE, piece, position};
+pub use envelope::Envelope;
+pub(crate) use envelope::PIECE;
+pub use footer::{FOOTER_LEN, Footer};
 pub use page::{decode_entries, decode_segments};
 pub use record::{About, EntryRecord, Hash, SegmentKind, SegmentRecord, hash, short};
 pub(crate) use table::TABLE_MAX;

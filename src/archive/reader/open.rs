@@ -7,7 +7,8 @@ use std::path::Path;
 use libdeflater::Decompressor;
 
 use super::{Archive, Opened, Unindexed};
-use crate::archive::index::{self, FOOTER_LEN, Footer, Page, PageKind};
+use crate::archive::codec::zstd;
+use crate::archive::index::{self, Envelope, FOOTER_LEN, Footer, Page, PageKind};
 use crate::archive::store::Store;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
@@ -44,11 +45,13 @@ pub fn from_store(store: Store, path: &Path) -> Result<Opened> {
         let damage = if ours { store.damage().map(str::to_string) } else { None };
         return Ok(Opened::Unindexed(Unindexed { store, path, damage, ours }));
     }
-    let mut start = [0; index::START.len()];
-    let ours = store.length() >= index::HEADER_LEN
-        && read_at(&store, &path, &mut start, 0)?.is_ok()
-        && start == index::START;
+    let mut start = vec![0; Envelope::START_MAX.min(store.length()) as usize];
+    let ours = read_at(&store, &path, &mut start, 0)?.is_ok() && Envelope::of(&start).is_some();
     let damage = match footer(&store, &path)? {
+        Ok(footer) if footer.envelope == Envelope::Zstd && !zstd::BUILT => {
+            let shown = printable_path(&path);
+            return Err(Error::failed(format!("archive {shown}: this tarkeep was built without zstd")));
+        }
         Ok(footer) => match table(&store, &path, &footer)? {
             Ok(pages) => {
                 return Ok(Opened::Indexed(Box::new(Archive::new(store, path, footer, pages))));
@@ -62,9 +65,9 @@ pub fn from_store(store: Store, path: &Path) -> Result<Opened> {
 }
 
 fn begins_as_ours(store: &Store, path: &Path) -> Result<bool> {
-    let mut start = [0; index::START.len()];
-    match store.reader().and_then(|mut reader| reader.read_exact(&mut start)) {
-        Ok(()) => Ok(start == index::START),
+    let mut start = Vec::new();
+    match store.reader().and_then(|reader| reader.take(Envelope::START_MAX).read_to_end(&mut start)) {
+        Ok(_) => Ok(Envelope::of(&start).is_some()),
         Err(e) if e.raw_os_error().is_some() => Err(Error::io("read archive", path, e)),
         Err(_) => Ok(false),
     }
@@ -147,19 +150,20 @@ fn index_bytes(store: &Store, footer: &Footer, at: u64, length: u64) -> io::Resu
     let outside = || io::Error::new(io::ErrorKind::InvalidData, "outside the index");
     let last =
         at.checked_add(length).filter(|end| *end <= footer.length && length > 0).ok_or_else(outside)? - 1;
-    let position = |at| index::position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
+    let envelope = footer.envelope;
+    let position = |at| envelope.position(at).and_then(|p| p.checked_add(footer.start)).ok_or_else(outside);
     let (first, last) = (position(at)?, position(last)?);
     let mut bytes = vec![0; (last - first + 1) as usize];
     store.read_exact_at(&mut bytes, first)?;
 
     // Close the gaps that the members' ends and beginnings make.
     let mut kept = (index::PIECE - (at % index::PIECE as u64) as usize).min(bytes.len());
-    let mut next = kept + index::MEMBER_LEN - index::PIECE;
+    let mut next = kept + envelope.member_len() - index::PIECE;
     while next < bytes.len() {
         let piece = index::PIECE.min(bytes.len() - next);
         bytes.copy_within(next..next + piece, kept);
         kept += piece;
-        next += index::MEMBER_LEN;
+        next += envelope.member_len();
     }
     bytes.truncate(kept);
     Ok(bytes)

@@ -5,7 +5,8 @@ use std::io;
 
 use libdeflater::Decompressor;
 
-use crate::archive::index::{SegmentRecord, hash};
+use crate::archive::codec::zstd;
+use crate::archive::index::{Envelope, SegmentRecord, hash};
 use crate::archive::segment::room;
 use crate::archive::store::Store;
 use crate::error::cause_text;
@@ -29,6 +30,8 @@ pub struct Segment {
     pub raw_offset: u64,
     /// What the index says about it.
     pub record: SegmentRecord,
+    /// What the archive is in.
+    pub envelope: Envelope,
 }
 
 /// What is wrong with a segment.
@@ -42,7 +45,7 @@ pub enum Fault {
     StoredHash,
     /// Its stored bytes do not end as a segment ends.
     End,
-    /// Its stored bytes are no deflate stream of the length that the index says.
+    /// Its stored bytes do not decompress to the length that the index says.
     Inflate,
     /// It decompresses to other bytes than those that were compressed.
     RawHash,
@@ -66,7 +69,8 @@ impl fmt::Display for Fault {
 
 /// Reads segments, with buffers that are used again.
 pub struct Decoder {
-    decompressor: Decompressor,
+    deflate: Decompressor,
+    zstd: Option<zstd::Decompressor>,
     stored: Vec<u8>,
     raw: Vec<u8>,
 }
@@ -80,7 +84,7 @@ impl Default for Decoder {
 impl Decoder {
     /// Without buffers yet.
     pub fn new() -> Self {
-        Self { decompressor: Decompressor::new(), stored: Vec::new(), raw: Vec::new() }
+        Self { deflate: Decompressor::new(), zstd: None, stored: Vec::new(), raw: Vec::new() }
     }
 
     /// The stored bytes of a segment, checked against their hash.
@@ -107,17 +111,25 @@ impl Decoder {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
-        if !self.stored(store, segment)?.ends_with(&[0, 0, 0xff, 0xff]) {
-            return Err(Fault::End);
-        }
-        let stored = &self.stored[..segment.record.stored as usize + FINAL.len()];
-        let length = segment.record.raw as usize;
+        let ends = self.stored(store, segment)?.ends_with(&[0, 0, 0xff, 0xff]);
+        let (stored, length) = (segment.record.stored as usize, segment.record.raw as usize);
         let out = room(&mut self.raw, length + 1);
-        match self.decompressor.deflate_decompress(stored, out) {
-            Ok(count) if count == length + 1 && out[length] == SENTINEL => {}
-            _ => return Err(Fault::Inflate),
+        match segment.envelope {
+            Envelope::Gzip if !ends => return Err(Fault::End),
+            Envelope::Gzip => {
+                match self.deflate.deflate_decompress(&self.stored[..stored + FINAL.len()], out) {
+                    Ok(count) if count == length + 1 && out[length] == SENTINEL => {}
+                    _ => return Err(Fault::Inflate),
+                }
+            }
+            Envelope::Zstd => {
+                let zstd = self.zstd.get_or_insert_with(zstd::Decompressor::new);
+                if zstd.decompress(&self.stored[..stored], &mut out[..length]) != Some(length) {
+                    return Err(Fault::Inflate);
+                }
+            }
         }
-        let raw = &out[..length];
+        let raw = &self.raw[..length];
         if hash(raw) != segment.record.raw_hash {
             return Err(Fault::RawHash);
         }

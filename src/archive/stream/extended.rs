@@ -2,6 +2,7 @@
 
 use super::header::until_zero;
 use super::member::Attributes;
+use crate::archive::header::MARK;
 use crate::entry::Timestamp;
 
 /// Parts that the map of a sparse file has at most: with more of them its headers are larger than what they describe.
@@ -26,6 +27,8 @@ pub(super) struct Extended {
     pub sparse_name: Option<Vec<u8>>,
     pub real: Option<u64>,
     pub attributes: Attributes,
+    /// Whether a comment is the mark of our archives.
+    pub marked: bool,
 }
 
 impl Extended {
@@ -58,6 +61,7 @@ impl Extended {
             b"uid" => self.uid = number()?,
             b"gid" => self.gid = number()?,
             b"mtime" => self.mtime = if value.is_empty() { None } else { Some(time(value)?) },
+            b"comment" => self.marked = value == MARK,
             b"SCHILY.devmajor" => self.major = device()?,
             b"SCHILY.devminor" => self.minor = device()?,
             b"GNU.sparse.name" => self.sparse_name = text(),
@@ -103,6 +107,7 @@ impl Extended {
     /// Of a global header: what cannot be true of all entries would only pile up.
     pub fn forget_what_is_of_one(&mut self) {
         self.attributes = Attributes::default();
+        self.marked = false;
         self.map = Vec::new();
         (self.sparse, self.map_in_body, self.sparse_name, self.real) = (false, false, None, None);
     }
@@ -117,6 +122,7 @@ impl Extended {
         self.mtime = above.mtime.or(self.mtime);
         self.major = above.major.or(self.major);
         self.minor = above.minor.or(self.minor);
+        self.marked |= above.marked;
         self.sparse |= above.sparse;
         self.map_in_body |= above.map_in_body;
         if !above.map.is_empty() {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-use super::gzip::{Format, Gunzip, Trailing};
+use super::format::Format;
+use super::parts::{Gunzip, Parts, Trailing, Unpack};
+use crate::archive::codec::{Codec, bzip2, zstd};
 use crate::archive::store::Store;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
@@ -36,7 +38,7 @@ impl fmt::Display for TooMuch {
 }
 
 enum Bytes {
-    Gzip(Box<Gunzip<Whole>>),
+    Packed(Box<dyn Unpack>),
     Tar(BufReader<Whole>),
 }
 
@@ -61,7 +63,15 @@ impl Input {
         let format = Format::of(&start);
         let whole = Cursor::new(start).chain(reader);
         let bytes = match format {
-            Format::Gzip => Bytes::Gzip(Box::new(Gunzip::new(whole))),
+            Format::Gzip => Bytes::Packed(Box::new(Gunzip::new(whole))),
+            Format::Zstd => {
+                built(Codec::Zstd(3), path)?;
+                Bytes::Packed(Box::new(Parts::<zstd::Frame<_>>::new(whole)))
+            }
+            Format::Bzip2 => {
+                built(Codec::Bzip2, path)?;
+                Bytes::Packed(Box::new(Parts::<bzip2::Stream<_>>::new(whole)))
+            }
             Format::Tar => Bytes::Tar(BufReader::with_capacity(128 * 1024, whole)),
             Format::Empty => {
                 return Err(Error::damaged(format!("archive {} is empty", printable_path(path))));
@@ -69,7 +79,7 @@ impl Input {
             Format::Other(name) => {
                 let path = printable_path(path);
                 return Err(Error::failed(format!(
-                    "archive {path}: this version reads gzip and plain tar, and this is {name}"
+                    "archive {path}: this version reads gzip, zstd, bzip2 and plain tar, and this is {name}"
                 )));
             }
         };
@@ -83,11 +93,11 @@ impl Input {
         self
     }
 
-    /// Of a gzip file, read the first member only: in ours all of the tar stream, and what follows is the index.
+    /// Of an archive of ours, read the data only: what follows is the index.
     #[must_use]
-    pub fn first_member(mut self) -> Self {
-        if let Bytes::Gzip(gunzip) = &mut self.bytes {
-            gunzip.only_first();
+    pub fn only_data(mut self) -> Self {
+        if let Bytes::Packed(file) = &mut self.bytes {
+            file.only_data();
         }
         self
     }
@@ -97,33 +107,40 @@ impl Input {
         error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooMuch>)
     }
 
-    /// Whether it has gzip's checksums.
-    pub fn is_gzip(&self) -> bool {
-        matches!(self.bytes, Bytes::Gzip(_))
-    }
-
-    /// How far a gzip file has been decompressed.
-    pub fn gzip_position(&self) -> Option<u64> {
+    /// What it is compressed with, if it is. Then it has checksums.
+    pub fn compression(&self) -> Option<&'static str> {
         match &self.bytes {
-            Bytes::Gzip(gunzip) => Some(gunzip.position()),
+            Bytes::Packed(file) => Some(file.name()),
             Bytes::Tar(_) => None,
         }
     }
 
-    /// What stands behind the last gzip member, once all has been read.
+    /// How far a compressed file has been decompressed.
+    pub fn position(&self) -> Option<u64> {
+        match &self.bytes {
+            Bytes::Packed(file) => Some(file.position()),
+            Bytes::Tar(_) => None,
+        }
+    }
+
+    /// What stands behind the last part of a compressed file, once all has been read.
     pub fn trailing(&self) -> Option<Trailing> {
         match &self.bytes {
-            Bytes::Gzip(gunzip) => gunzip.trailing(),
+            Bytes::Packed(file) => file.trailing(),
             Bytes::Tar(_) => None,
         }
     }
+}
+
+fn built(codec: Codec, path: &Path) -> Result<()> {
+    codec.built().map_err(|e| Error::failed(format!("archive {}: {e}", printable_path(path))))
 }
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stop.check().map_err(io::Error::other)?;
         let count = match &mut self.bytes {
-            Bytes::Gzip(gunzip) => gunzip.read(buffer),
+            Bytes::Packed(file) => file.read(buffer),
             Bytes::Tar(file) => file.read(buffer),
         }?;
         self.left = self.left.checked_sub(count as u64).ok_or_else(|| {

@@ -30,6 +30,8 @@ pub struct Member {
     pub map: Option<Vec<(u64, u64)>>,
     /// What ustar headers have no place for.
     pub attributes: Attributes,
+    /// Whether a comment of its own says that tarkeep made the archive, as that of the first entry may.
+    pub marked: bool,
     /// Where its first header starts in the stream.
     pub offset: u64,
     /// Bytes of all its headers.
@@ -103,6 +105,7 @@ impl Extended {
             sparse,
             map,
             attributes: self.attributes,
+            marked: self.marked,
             offset,
             headers,
         })

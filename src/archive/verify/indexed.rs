@@ -8,7 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::segment::{Checker, Holds, Job};
 use super::{By, Depth, Options, Verified};
-use crate::archive::index::{self, EntryRecord, FOOTER_LEN, HEADER_LEN, SegmentKind, TRAILER_LEN};
+use crate::archive::index::{EntryRecord, Footer, SegmentKind};
 use crate::archive::reader::{Archive, Entries, Segment};
 use crate::entry::name_order;
 use crate::error::{Error, Result};
@@ -78,20 +78,21 @@ fn note(problems: &Problems, at: u64, what: String) {
 /// The bytes that are the same in every archive: the first header, and all around the pieces of the index. The footer
 /// was read when the archive was opened.
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
-    let mut start = [0; index::START.len()];
+    let envelope = archive.footer().envelope;
+    let mut start = vec![0; envelope.start().len()];
     archive.read_exact_at(&mut start, 0)?;
-    if start != index::START {
-        note(problems, 0, "the gzip header at offset 0 is not that of an archive of this kind".into());
+    if start != envelope.start() {
+        note(problems, 0, "the header at offset 0 is not that of an archive of this kind".into());
     }
-    let end = archive.length() - FOOTER_LEN;
+    let end = archive.length() - Footer::length(envelope);
     let mut at = archive.footer().start;
-    let mut buffer = vec![0; 64 * index::MEMBER_LEN];
+    let mut buffer = vec![0; 64 * envelope.member_len()];
     while at < end {
         let count = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
         archive.read_exact_at(&mut buffer[..count], at)?;
-        for (number, member) in buffer[..count].chunks(index::MEMBER_LEN).enumerate() {
-            if let Err(e) = index::piece(member) {
-                let offset = at + (number * index::MEMBER_LEN) as u64;
+        for (number, member) in buffer[..count].chunks(envelope.member_len()).enumerate() {
+            if let Err(e) = envelope.piece(member) {
+                let offset = at + (number * envelope.member_len()) as u64;
                 note(problems, offset, format!("the index member at offset {offset} {e}"));
             }
         }
@@ -100,17 +101,15 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     Ok(())
 }
 
-/// The end of member 1: the final block, and the sums over the whole tar stream.
+/// What closes the data. In gzip: the final block, and the sums over the whole tar stream.
 fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
-    let at = archive.footer().start - TRAILER_LEN;
-    let mut found = [0; TRAILER_LEN as usize];
+    let Footer { envelope, start, .. } = archive.footer();
+    let at = start - envelope.end_len();
+    let expected = envelope.end(sums.crc.clone().finalize(), sums.raw);
+    let mut found = vec![0; expected.len()];
     archive.read_exact_at(&mut found, at)?;
-    let mut expected = [0; TRAILER_LEN as usize];
-    expected[0] = 3;
-    expected[2..6].copy_from_slice(&sums.crc.clone().finalize().to_le_bytes());
-    expected[6..].copy_from_slice(&(sums.raw as u32).to_le_bytes());
     for (range, what) in [(0..2, "the final block"), (2..6, "the CRC-32"), (6..10, "the length")] {
-        if found[range.clone()] != expected[range.clone()] {
+        if found.get(range.clone()) != expected.get(range.clone()) {
             let offset = at + range.start as u64;
             note(problems, offset, format!("{what} of the tar stream (offset {offset}) differs"));
         }
@@ -157,7 +156,8 @@ impl<'a> Plan<'a> {
     }
 
     fn run(&mut self, jobs: &Sender<Job>, stop: &Stop, progress: &Progress) -> Result<()> {
-        let mut next = HEADER_LEN;
+        let Footer { envelope, start, .. } = self.archive.footer();
+        let mut next = envelope.start_len();
         for segment in self.archive.segments() {
             stop.check()?;
             let segment = segment?;
@@ -179,7 +179,7 @@ impl<'a> Plan<'a> {
             send(jobs, segment, Holds::Padding)?;
             next = self.count(&segment);
         }
-        let end = self.archive.footer().start - TRAILER_LEN;
+        let end = start - envelope.end_len();
         if next != end {
             self.problem(next, format!("the bytes from offset {next} to {end} belong to no segment"));
         }

@@ -32,7 +32,7 @@ pub fn read(
     (stop, progress): (&Stop, &Progress),
     each: &mut dyn FnMut(&Member) -> Result<()>,
 ) -> Result<Verified> {
-    let by = if input.is_gzip() { By::Reading } else { By::Headers };
+    let by = if input.compression().is_some() { By::Reading } else { By::Headers };
     let mut verified = Verified::new(by, 0);
     if let Some(damage) = damage {
         verified.problem(damage);
@@ -79,10 +79,11 @@ pub fn read(
         }
     }
     verified.raw = stream.offset();
-    verified.stored = stream.get_ref().gzip_position().unwrap_or(verified.raw);
+    verified.stored = stream.get_ref().position().unwrap_or(verified.raw);
     if let Some(trailing) = stream.get_ref().trailing() {
         if trailing.garbage {
-            verified.problem(format!("the bytes from offset {} on are not gzip", trailing.offset));
+            let what = stream.get_ref().compression().unwrap_or("tar");
+            verified.problem(format!("the bytes from offset {} on are not {what}", trailing.offset));
         } else {
             verified.notes.push(format!("the bytes from offset {} on are zeros", trailing.offset));
         }
@@ -114,7 +115,7 @@ fn walk<R: Read>(
 /// What is wrong, where in the file, and behind which entry.
 fn problem(bad: &Bad, stream: &Stream<Input>, last: Option<&[u8]>) -> String {
     let place = match bad {
-        Bad::Read(_) => match stream.get_ref().gzip_position() {
+        Bad::Read(_) => match stream.get_ref().position() {
             Some(at) => format!("near offset {at} of the file: "),
             None => String::new(),
         },

@@ -54,7 +54,8 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
         log::warn!("archive {archive}: {damage}; it is read from its beginning to its end instead");
     }
     // Ours is believed with its index, and no less without it.
-    let trusted = args.trust || unindexed.ours;
+    let marked = Streamed { unindexed, trusted: true, stop }.is_marked()?;
+    let trusted = args.trust || !args.untrusted && (unindexed.ours || marked);
     let plan = Plan { trusted, threads: 1, ..plan };
     let streamed = Streamed { unindexed, trusted, stop };
     let mut goals = goals(args, config)?;
@@ -82,8 +83,10 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
         }));
     }
     let whose = match (&unindexed.damage, trusted) {
+        _ if args.untrusted => "which is not trusted",
         (Some(_), _) => "whose index is damaged",
         (None, _) if unindexed.ours => "which is armored: its index cannot be reached",
+        (None, true) if marked => "which was made without an index",
         (None, true) => "which has no index, and is trusted",
         (None, false) => "which has no index: anybody may have made it",
     };
@@ -94,9 +97,7 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
     })?;
     let Some(extracted) = extracted else { return Ok(Exit::Complete) };
     if !trusted && sys::is_root() {
-        log::warn!(
-            "anybody may have made an archive without an index: owners were not set; --trust sets them"
-        );
+        log::warn!("anybody may have made the archive: owners were not set; --trust sets them");
     }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
     plan.done(&parts, &extracted, remedy)
@@ -145,7 +146,7 @@ impl Streamed<'_> {
         let length = store.length();
         let mut input = Input::of(store, path, self.stop)?;
         if *ours {
-            input = input.first_member();
+            input = input.only_data();
         }
         if self.trusted {
             return Ok(input);
@@ -161,6 +162,14 @@ impl Streamed<'_> {
                 human_bytes(most)
             ),
         ))
+    }
+
+    /// Whether its first entry says that tarkeep made it.
+    fn is_marked(&self) -> Result<bool> {
+        // What is wrong with it will be said.
+        let first = Stream::new(self.input()?).next_member();
+        self.stop.check()?;
+        Ok(first.is_ok_and(|first| first.is_some_and(|first| first.marked)))
     }
 
     /// Read it through: verify it, see its names, and count what goes where.

@@ -101,7 +101,12 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
 fn retyped(args: &RestoreArgs) -> String {
     let mut words = vec![printable(args.archive.as_bytes())];
     words.extend(args.paths.iter().map(|path| printable(path.as_bytes())));
-    for (set, flag) in [(args.force, "--force"), (args.delete, "--delete")] {
+    for (set, flag) in [
+        (args.force, "--force"),
+        (args.delete, "--delete"),
+        (args.trust, "--trust"),
+        (args.untrusted, "--untrusted"),
+    ] {
         if set {
             words.push(flag.into());
         }
