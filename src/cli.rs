@@ -108,6 +108,10 @@ pub struct BackupArgs {
     #[arg(short, long, value_name = "FILE|-")]
     pub output: Option<PathBuf>,
 
+    /// Read everything, and take nothing over from the last archive
+    #[arg(long)]
+    pub full: bool,
+
     /// Folder or file to archive; can be repeated
     #[arg(long, value_name = "PATH")]
     pub source: Vec<OsString>,

@@ -45,8 +45,17 @@ pub struct Entry {
     pub size: u64,
     /// Extended attributes by full name (`user.x`, `security.capability`, `system.posix_acl_access`), sorted.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The body, for regular files.
+    /// The body, for regular files. One without has only been looked at: [`Find::open`] opens it.
     pub content: Option<Box<dyn Content>>,
+}
+
+/// Finds entries, in the order of their names, and opens those that it only looked at.
+pub trait Find: Iterator<Item = Found> {
+    /// Open what was found under this name a moment ago and only looked at: as it is now, or that it is not to be had.
+    /// `None` if it is something by now that has no place in an archive.
+    ///
+    /// A further name of a file may be given too: it brings the body if the first name no longer does.
+    fn open(&mut self, entry: &Entry) -> Option<Found>;
 }
 
 /// What an entry is.

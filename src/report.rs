@@ -24,6 +24,9 @@ pub struct Report {
     pub raw: u64,
     /// Bytes of the archive file.
     pub stored: u64,
+    /// What was taken over from the archive before.
+    #[serde(default, skip_serializing_if = "Reused::is_nothing")]
+    pub reused: Reused,
     /// Entries that could not be read: the archive is incomplete.
     pub skipped: Noted,
     /// Entries that changed while they were read.
@@ -33,6 +36,24 @@ pub struct Report {
     /// Why the archive is suspect, one sentence each: the source has shrunk, a database seems to be running in it.
     /// Only the first kind makes a run suspect; see [`Warning::suspect`].
     pub warnings: Vec<Warning>,
+}
+
+/// What an archive has from the one before it, compressed as it was there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of the tar stream in them.
+    pub raw: u64,
+    /// Bytes of the archive in them.
+    pub stored: u64,
+}
+
+impl Reused {
+    /// Whether nothing was.
+    pub fn is_nothing(&self) -> bool {
+        self.segments == 0
+    }
 }
 
 /// A count, and the first names.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tarkeep::archive::codec::Codec;
 use tarkeep::cli::Cli;
-use tarkeep::config::{self, Config, Environment, OnMiss, OnStart, Origin, Typed};
+use tarkeep::config::{self, ChangeDetection, Config, Environment, OnMiss, OnStart, Origin, Typed};
 use tarkeep::exit::Exit;
 
 fn tz(name: &str) -> tarkeep::zone::Tz {
@@ -225,6 +225,21 @@ fn a_value_can_stand_in_a_file_that_the_environment_names() {
     );
     let endless = refusal("", &["info"], [("TARKEEP_CODEC_FILE", "/dev/zero")]);
     assert!(endless.ends_with("longer than 64 KiB"), "{endless}");
+}
+
+#[test]
+fn what_is_taken_over_is_a_matter_of_the_job() {
+    let of = |config: &Config| (config.jobs[0].change_detection, config.jobs[0].full_every);
+    let week = Duration::from_hours(7 * 24);
+    assert_eq!(of(&environment([])), (ChangeDetection::Strict, week));
+    for (word, meant) in [("mtime", ChangeDetection::Mtime), ("content", ChangeDetection::Content)] {
+        assert_eq!(of(&environment([("TARKEEP_CHANGE_DETECTION", word)])), (meant, week));
+    }
+    let never = environment([("TARKEEP_FULL_EVERY", "off")]);
+    assert_eq!(of(&never), (ChangeDetection::Strict, Duration::ZERO));
+    let file = "[[job]]\nname = \"a\"\nchange-detection = \"content\"\nfull-every = \"36h\"\n";
+    let config = load(file, &["info"], []).unwrap();
+    assert_eq!(of(&config), (ChangeDetection::Content, Duration::from_hours(36)));
 }
 
 #[test]
@@ -461,6 +476,11 @@ fn mistakes_in_the_environment_are_refused_with_name_value_and_remedy() {
         ("TARKEEP_CATCH_UP", "-1h", "TARKEEP_CATCH_UP: \"-1h\": not a duration"),
         ("TARKEEP_ON_SKIPPED", "Fail", "TARKEEP_ON_SKIPPED: \"Fail\": write warn or fail"),
         ("TARKEEP_ON_CHANGED", "ignore", "TARKEEP_ON_CHANGED: \"ignore\": write warn or fail"),
+        (
+            "TARKEEP_CHANGE_DETECTION",
+            "ctime",
+            "TARKEEP_CHANGE_DETECTION: \"ctime\": write strict, mtime or content",
+        ),
         ("TARKEEP_MODE", "0999", "TARKEEP_MODE: \"0999\": not octal; write three octal digits, such as 0640"),
         ("TARKEEP_MODE", "0040", "TARKEEP_MODE: \"0040\": the owner could not read"),
         ("TARKEEP_OWNER", "me:users", "TARKEEP_OWNER: \"me:users\": not an owner; write the numbers"),

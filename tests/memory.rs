@@ -98,6 +98,45 @@ fn many_files_in_one_folder_cost_their_names_and_little_more() {
 }
 
 #[test]
+fn what_is_built_on_the_last_archive_costs_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    if rustix::fs::statfs(folder.path()).unwrap().f_type == 0x0102_1994 {
+        return common::skip("a temporary folder on a disk (TMPDIR)");
+    }
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::create_dir(folder.path().join("kept")).unwrap();
+    let count = 50_000;
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    for number in 0..count {
+        let file = File::create(folder.path().join(format!("data/{number:06}"))).unwrap();
+        file.set_times(fs::FileTimes::new().set_modified(long_ago)).unwrap();
+    }
+    let large = File::create(folder.path().join("data/large")).unwrap();
+    large.write_all_at(&noise(32 << 20), 0).unwrap();
+    large.set_times(fs::FileTimes::new().set_modified(long_ago)).unwrap();
+    let run = || {
+        let mut backup =
+            command_in(&["backup", "--json", "--source", "data", "--threads", "2"], folder.path());
+        backup.env("TARKEEP_CONFIG", "/dev/null").env("TARKEEP_DESTINATION", folder.path().join("kept"));
+        // By ctime all of it is too young.
+        backup.env("TARKEEP_CHANGE_DETECTION", "mtime");
+        let said = File::create(folder.path().join("said")).unwrap();
+        let (status, kib) = wait(backup.stdout(said).stderr(Stdio::null()).spawn().unwrap());
+        assert_eq!(status, 0);
+        let said = fs::read(folder.path().join("said")).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        (kib, said["report"]["reused"]["segments"].as_u64().unwrap_or(0))
+    };
+    let (first, nothing) = run();
+    let (second, reused) = run();
+    println!("first {} MiB, second {} MiB, {reused} segments taken over", first / 1024, second / 1024);
+    assert_eq!(nothing, 0);
+    assert!(reused > 128 + 10, "{reused}");
+    let limit = (32 + 8 * 2) * MIB + 150 * count + count * "data/000000".len() as u64;
+    assert!(second * 1024 <= limit, "{} MiB", second / 1024);
+}
+
+#[test]
 fn many_hard_links_cost_their_names_and_little_more() {
     let Some(disk) = folder() else { return };
     let count = 30_000;

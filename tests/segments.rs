@@ -85,6 +85,7 @@ fn about<F>(_: &F, report: &mut Report) -> Result<About, Error> {
         began: text(),
         ended: text(),
         codec: text(),
+        read: None,
         report: report.clone(),
     })
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use super::base::Base;
 use super::header::{self, SparseBody};
 use super::index::SegmentKind;
-use super::pipeline::{Feed, Halt, Raw, RawKind};
+use super::pipeline::{Check, Feed, Halt, Raw, RawKind};
 use crate::entry::{Content, Entry, Miss};
 use crate::error::cause_text;
 use crate::progress::Progress;
@@ -38,7 +39,7 @@ pub fn unreadable(error: &io::Error) -> Trouble {
     (Miss::Skipped, format!("read source file: {}", cause_text(error)))
 }
 
-fn changed() -> Trouble {
+pub fn changed() -> Trouble {
     (Miss::Changed, "changed while it was read".into())
 }
 
@@ -47,7 +48,7 @@ fn shrank(size: u64, read: u64) -> Trouble {
 }
 
 /// How many bytes were read; the part has zeros behind them, whatever it had before.
-fn read_full(content: &mut dyn Content, part: &mut [u8]) -> io::Result<usize> {
+pub fn read_full(content: &mut dyn Content, part: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     let outcome = loop {
         match content.read(&mut part[read..]) {
@@ -70,13 +71,29 @@ pub struct Pieces<'a> {
     /// hashing it.
     bytes: Vec<u8>,
     filled: usize,
+    then: Option<Then<'a>>,
+}
+
+/// The same body in the base.
+pub struct Then<'a> {
+    /// The base.
+    pub base: &'a Base,
+    /// The number of the next piece.
+    pub next: u64,
+    /// The name of the file, if its body has to be the same.
+    pub name: Option<Vec<u8>>,
 }
 
 impl<'a> Pieces<'a> {
     /// For a body that is stored in so many bytes.
-    pub fn new(feed: &'a mut Feed, (stop, progress): (&'a Stop, &'a Progress), stored: u64) -> Self {
+    pub fn new(
+        feed: &'a mut Feed,
+        (stop, progress): (&'a Stop, &'a Progress),
+        stored: u64,
+        then: Option<Then<'a>>,
+    ) -> Self {
         let (bytes, piece) = (feed.used_buffer(), feed.piece(stored));
-        Self { feed, stop, progress, piece, bytes, filled: 0 }
+        Self { feed, stop, progress, piece, bytes, filled: 0, then }
     }
 
     /// Everything of the content, or everything between its holes after their map.
@@ -168,6 +185,19 @@ impl<'a> Pieces<'a> {
         self.stop.check()?;
         let mut bytes = std::mem::replace(&mut self.bytes, self.feed.used_buffer());
         bytes.truncate(std::mem::take(&mut self.filled));
-        self.feed.segment(Raw { kind: RawKind::Other(SegmentKind::Piece), bytes })
+        let mut raw = Raw::new(RawKind::Other(SegmentKind::Piece), bytes);
+        if let Some(then) = &mut self.then {
+            raw.same = then.base.segment(then.next).filter(|then| then.record.kind == SegmentKind::Piece);
+            if raw.same.is_none() {
+                // The body was shorter.
+                self.then = None;
+            } else {
+                let (length, number) = (raw.bytes.len(), then.next);
+                let check = |name: &Vec<u8>| Check { name: name.clone(), at: 0, length, then: (number, 0) };
+                raw.checks.extend(then.name.as_ref().map(check));
+                then.next += 1;
+            }
+        }
+        self.feed.segment(raw)
     }
 }

@@ -1,6 +1,7 @@
 //! The archive: a plain tar stream, cut into segments, compressed on all cores, with an index behind it.
 
 pub(crate) mod acl;
+pub mod base;
 mod blocks;
 mod body;
 pub mod codec;
@@ -10,10 +11,11 @@ pub mod index;
 pub mod name;
 mod pipeline;
 pub mod reader;
+mod reuse;
 mod segment;
 pub mod store;
 pub mod stream;
 pub mod verify;
 mod writer;
 
-pub use writer::{Options, Proof, Written, write};
+pub use writer::{Options, Proof, Written, write, write_on};

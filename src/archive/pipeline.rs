@@ -8,12 +8,15 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::base::Base;
 use super::codec::Codec;
 use super::cut;
 use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash};
+use super::reader::Segment;
 use super::segment::{Encoder, Shape};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::report::Reused;
 use crate::threads::spawn;
 
 /// A segment on its way to a compressor.
@@ -22,6 +25,29 @@ pub struct Raw {
     pub kind: RawKind,
     /// Its part of the tar stream.
     pub bytes: Vec<u8>,
+    /// The segment of the base that may hold the same bytes.
+    pub same: Option<Segment>,
+    /// Bodies in it that have to be as they are in the base.
+    pub checks: Vec<Check>,
+}
+
+impl Raw {
+    /// With nothing known about the base.
+    pub fn new(kind: RawKind, bytes: Vec<u8>) -> Self {
+        Self { kind, bytes, same: None, checks: Vec::new() }
+    }
+}
+
+/// A part of a segment that has to be the same in the base.
+pub struct Check {
+    /// The file that it is of.
+    pub name: Vec<u8>,
+    /// Where it starts in the segment.
+    pub at: usize,
+    /// How many bytes it has.
+    pub length: usize,
+    /// The segment of the base that it stands in, and where in that.
+    pub then: (u64, u64),
 }
 
 /// What a segment will be.
@@ -35,6 +61,7 @@ pub enum RawKind {
 struct Compressed {
     record: SegmentRecord,
     stored: Vec<u8>,
+    reused: bool,
 }
 
 type Slot = Sender<Result<Compressed>>;
@@ -100,6 +127,15 @@ impl Feed {
         Ok(())
     }
 
+    /// Send on a segment of the base, with its stored bytes.
+    pub fn copied(&mut self, record: SegmentRecord, stored: Vec<u8>) -> Result<(), Halt> {
+        let (slot, result) = bounded(1);
+        let _ = slot.send(Ok(Compressed { record, stored, reused: true }));
+        self.order.send(Next::Segment(result)).map_err(|_| Halt::Writer)?;
+        self.segments += 1;
+        Ok(())
+    }
+
     /// Note entries, whose segments have been sent.
     pub fn entries(&mut self, entries: Vec<EntryRecord>) -> Result<(), Halt> {
         self.order.send(Next::Entries(entries)).map_err(|_| Halt::Writer)
@@ -116,6 +152,8 @@ pub struct Body {
     pub raw: u64,
     /// Bytes written.
     pub stored: u64,
+    /// What of it was taken over.
+    pub reused: Reused,
     /// Hash of all that was written, where there is no index that has hashes.
     pub whole: blake3::Hasher,
 }
@@ -125,8 +163,8 @@ pub struct Body {
 /// # Errors
 /// What `feed` returned, or else the first error of compressing or writing.
 pub fn run<T>(
-    codec: Codec,
-    threads: usize,
+    (codec, threads): (Codec, usize),
+    base: Option<&Base>,
     out: &mut (dyn Write + Send),
     progress: &Progress,
     feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
@@ -142,7 +180,7 @@ pub fn run<T>(
         let spare = unbounded();
         for _ in 0..threads {
             let (work, spare) = (work.clone(), spare.clone());
-            spawn(scope, move || compress(codec, &work, &spare))?;
+            spawn(scope, move || compress(codec, base, &work, &spare))?;
         }
         drop(work);
         let recycle = spare.0.clone();
@@ -170,7 +208,12 @@ fn compressing(codec: Codec, threads: usize) -> usize {
     }
 }
 
-fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>, Receiver<Vec<u8>>)) {
+fn compress(
+    codec: Codec,
+    base: Option<&Base>,
+    work: &Receiver<(Raw, Slot)>,
+    spare: &(Sender<Vec<u8>>, Receiver<Vec<u8>>),
+) {
     let mut encoder = Encoder::new(codec);
     let mut headers_together = Vec::new();
     while let Ok((raw, slot)) = work.recv() {
@@ -181,20 +224,54 @@ fn compress(codec: Codec, work: &Receiver<(Raw, Slot)>, spare: &(Sender<Vec<u8>>
             }
             RawKind::Other(kind) => (Shape::Piece, *kind),
         };
-        let result = encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {
-            record: SegmentRecord {
-                kind,
-                stored: stored.len() as u64,
-                raw: raw.bytes.len() as u64,
-                crc: crc32fast::hash(&raw.bytes),
-                raw_hash: hash(&raw.bytes),
-                stored_hash: hash(&stored),
-            },
-            stored,
-        });
+        let raw_hash = hash(&raw.bytes);
+        let is_same = |then: &&Segment| {
+            let length = raw.bytes.len() as u64;
+            (then.record.kind, then.record.raw, then.record.raw_hash) == (kind, length, raw_hash)
+        };
+        let same = raw.same.as_ref().filter(is_same);
+        if let Some(base) = base
+            && same.is_none()
+        {
+            check(base, &raw);
+        }
+        let copied =
+            same.filter(|then| base.is_some_and(|base| !base.compares() && base.copy(then, &mut stored)));
+        let result = match copied {
+            Some(then) => Ok(Compressed { record: then.record, stored, reused: true }),
+            None => encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {
+                record: SegmentRecord {
+                    kind,
+                    stored: stored.len() as u64,
+                    raw: raw.bytes.len() as u64,
+                    crc: crc32fast::hash(&raw.bytes),
+                    raw_hash,
+                    stored_hash: hash(&stored),
+                },
+                stored,
+                reused: false,
+            }),
+        };
         let _ = spare.0.send(raw.bytes);
         // Nobody waits for it any more when the writer has failed.
         let _ = slot.send(result);
+    }
+}
+
+/// Hold the bodies that have to be as they are in the base against it.
+fn check(base: &Base, raw: &Raw) {
+    let mut then: Option<(u64, Option<Vec<u8>>)> = None;
+    for check in &raw.checks {
+        let (number, at) = check.then;
+        if then.as_ref().is_none_or(|(known, _)| *known != number) {
+            then = Some((number, base.raw(number)));
+        }
+        let Some((_, Some(then))) = &then else { continue };
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let then = then.get(at..at.saturating_add(check.length));
+        if then != Some(&raw.bytes[check.at..check.at + check.length]) {
+            base.differs(&check.name);
+        }
     }
 }
 
@@ -214,7 +291,8 @@ fn write(
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<Body> {
     let index = codec.envelope().map(Builder::new);
-    let mut body = Body { index, crc: 0, raw: 0, stored: 0, whole: blake3::Hasher::new() };
+    let (reused, whole) = (Reused::default(), blake3::Hasher::new());
+    let mut body = Body { index, crc: 0, raw: 0, stored: 0, reused, whole };
 
     let mut crc = crc32fast::Hasher::new();
     // Headers of large files are short segments; the others go through as they are.
@@ -228,12 +306,17 @@ fn write(
             }
             Next::Segment(result) => {
                 let gone = || Error::failed("compress a segment: a thread ended early");
-                let Compressed { record, stored } = result.recv().map_err(|_| gone())??;
+                let Compressed { record, stored, reused } = result.recv().map_err(|_| gone())??;
                 out.write_all(&stored).map_err(&failed)?;
                 progress.stored(record.stored);
                 crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
                 body.raw += record.raw;
                 body.stored += record.stored;
+                if reused {
+                    body.reused.segments += 1;
+                    body.reused.raw += record.raw;
+                    body.reused.stored += record.stored;
+                }
                 // With an index the hashes of the segments say all.
                 match &mut body.index {
                     Some(index) => index.segment(record),

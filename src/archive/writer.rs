@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::io::Write;
 
-use super::body::{self, Pieces, Trouble};
+use super::base::Base;
+use super::body::{self, Pieces, Then, Trouble};
 use super::codec::Codec;
 use super::cut;
 use super::header::{self, BLOCK, SparseBody};
 use super::index::{About, EntryRecord, Envelope, FOOTER_LEN, SegmentKind};
-use super::pipeline::{self, Feed, Halt, Raw, RawKind};
-use crate::entry::{Content, Entry, Found, Kind, Miss, Missed};
+use super::pipeline::{self, Check, Feed, Halt, Raw, RawKind};
+use super::reader::Segment;
+use super::reuse::Reuse;
+use crate::entry::{Content, Entry, Find, Found, Kind, Miss, Missed};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::Report;
@@ -43,7 +46,7 @@ pub enum Proof {
     Hash(blake3::Hash),
 }
 
-/// Write an archive of everything that is found.
+/// Write an archive of everything that is found, all of it read.
 ///
 /// `about` makes what the index says of the whole when all has been read; it may add to the report, and refuse.
 ///
@@ -51,6 +54,41 @@ pub enum Proof {
 /// If writing fails, by `failed` with its cause; if `stop` asks; what `about` says. What cannot be read is no error: it
 /// is in the report.
 pub fn write<F: Iterator<Item = Found>>(
+    found: &mut F,
+    options: Options,
+    about: impl FnOnce(&F, &mut Report) -> Result<About>,
+    out: &mut (dyn Write + Send),
+    hands: (&Stop, &Progress),
+    failed: impl Fn(std::io::Error) -> Error + Send + Copy,
+) -> Result<Written> {
+    let about = |open: &Open<'_, F>, report: &mut Report| about(open.0, report);
+    write_on(None, &mut Open(found), options, about, out, hands, failed)
+}
+
+/// What is open when it is found.
+struct Open<'a, F>(&'a mut F);
+
+impl<F: Iterator<Item = Found>> Iterator for Open<'_, F> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        self.0.next()
+    }
+}
+
+impl<F: Iterator<Item = Found>> Find for Open<'_, F> {
+    fn open(&mut self, _: &Entry) -> Option<Found> {
+        None
+    }
+}
+
+/// [`write()`], taking over from a base what is the same as there. The archive is the one that [`write()`] would make, byte by
+/// byte, but for what its index says about the run.
+///
+/// # Errors
+/// As [`write()`]. What is wrong with the base is no error: then what it would have given is read.
+pub fn write_on<F: Find>(
+    base: Option<&Base>,
     found: &mut F,
     options: Options,
     about: impl FnOnce(&F, &mut Report) -> Result<About>,
@@ -63,18 +101,26 @@ pub fn write<F: Iterator<Item = Found>>(
     out.write_all(start).map_err(failed)?;
     let feed = |feed: &mut Feed| {
         let mut writer = Writer::new(feed, (stop, progress), options.codec.envelope().is_none());
+        if let Some(base) = base {
+            return Reuse::new(writer, base).all(found);
+        }
         for found in found.by_ref() {
             stop.check()?;
             match found {
-                Found::Entry(entry) => writer.add(*entry)?,
+                Found::Entry(entry) => writer.add(*entry, Hint::default())?,
                 Found::Missed(missed) => writer.report.miss(&missed),
             }
         }
         writer.finish()
     };
-    let (mut report, body) = pipeline::run(options.codec, options.threads, out, progress, feed, failed)?;
+    let how = (options.codec, options.threads);
+    let (mut report, body) = pipeline::run(how, base, out, progress, feed, failed)?;
     report.raw = body.raw;
     report.stored = body.stored;
+    report.reused = body.reused;
+    if let Some(base) = base {
+        base.report(&mut report);
+    }
     let about = about(found, &mut report)?;
     let Some((envelope, index)) = options.codec.envelope().zip(body.index) else {
         return Ok(Written { report, proof: Proof::Hash(body.whole.finalize()) });
@@ -108,18 +154,30 @@ impl Write for Tail<'_> {
     }
 }
 
+/// What is known about an entry from the base.
+#[derive(Default)]
+pub(super) struct Hint<'a> {
+    /// Of a large file, its body there.
+    pub body: Option<Then<'a>>,
+    /// Of a small one that has to be the same, the segment and the offset in it.
+    pub check: Option<(u64, u64)>,
+}
+
 /// Cuts the stream into segments.
-struct Writer<'a> {
-    feed: &'a mut Feed,
-    stop: &'a Stop,
-    progress: &'a Progress,
+pub(super) struct Writer<'a> {
+    pub feed: &'a mut Feed,
+    pub stop: &'a Stop,
+    pub progress: &'a Progress,
     /// Whether the first entry says who made the archive, as there is no index to say it.
     marks: bool,
-    report: Report,
+    pub report: Report,
+    /// The segment of the base that begins as the group does.
+    pub same: Option<Segment>,
+    checks: Vec<Check>,
     group: Vec<u8>,
     group_headers: Vec<(usize, usize)>,
     group_entries: Vec<EntryRecord>,
-    headers: Vec<u8>,
+    pub headers: Vec<u8>,
     /// Files that others may be links to and that are not in the archive.
     dropped: HashSet<Vec<u8>>,
 }
@@ -132,6 +190,8 @@ impl<'a> Writer<'a> {
             progress,
             marks,
             report: Report::default(),
+            same: None,
+            checks: Vec::new(),
             group: Vec::new(),
             group_headers: Vec::new(),
             group_entries: Vec::new(),
@@ -140,12 +200,24 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn add(&mut self, mut entry: Entry) -> Result<(), Halt> {
-        if let Kind::Hardlink(target) = &entry.kind
-            && self.dropped.contains(target)
-        {
+    /// Bytes of the group so far.
+    pub fn length(&self) -> usize {
+        self.group.len()
+    }
+
+    /// Whether this is a link to a file that is not in the archive: then it is noted as missed.
+    pub fn is_dropped(&mut self, entry: &Entry) -> bool {
+        let dropped = matches!(&entry.kind, Kind::Hardlink(target) if self.dropped.contains(target));
+        if dropped {
             let cause = "the file that it is a link to could not be read".into();
-            self.miss(entry.name, (Miss::Skipped, cause));
+            self.miss(entry.name.clone(), (Miss::Skipped, cause));
+        }
+        dropped
+    }
+
+    /// An entry that is open, if it has a body.
+    pub fn add(&mut self, mut entry: Entry, hint: Hint<'a>) -> Result<(), Halt> {
+        if self.is_dropped(&entry) {
             return Ok(());
         }
         let mut content = entry.content.take();
@@ -157,7 +229,7 @@ impl<'a> Writer<'a> {
         if entry.size >= cut::LARGE
             && let Some(content) = &mut content
         {
-            return self.large(entry, content.as_mut(), sparse);
+            return self.large(entry, content.as_mut(), sparse, hint.body);
         }
         let size = entry.size as usize;
         let weight = self.headers.len() + size.next_multiple_of(BLOCK);
@@ -187,6 +259,9 @@ impl<'a> Writer<'a> {
         if let Some(trouble) = trouble {
             record.changed = true;
             self.miss(record.name.clone(), trouble);
+        } else if let Some(then) = hint.check {
+            let at = at + self.headers.len();
+            self.checks.push(Check { name: record.name.clone(), at, length: size, then });
         }
         self.group_entries.push(record);
         Ok(())
@@ -197,14 +272,14 @@ impl<'a> Writer<'a> {
         entry: Entry,
         content: &mut dyn Content,
         sparse: Option<SparseBody>,
+        then: Option<Then<'a>>,
     ) -> Result<(), Halt> {
         self.flush()?;
         let mut record = self.record(entry, 0);
         record.sparse = sparse.as_ref().map(|sparse| sparse.stored);
-        let mut headers = self.feed.buffer();
-        headers.extend_from_slice(&self.headers);
-        self.feed.segment(Raw { kind: RawKind::Other(SegmentKind::Header), bytes: headers })?;
-        let pieces = Pieces::new(self.feed, (self.stop, self.progress), record.body());
+        self.send_headers()?;
+        let then = then.filter(|_| sparse.is_none());
+        let pieces = Pieces::new(self.feed, (self.stop, self.progress), record.body(), then);
         if let Some(trouble) = pieces.body(record.size, content, sparse)? {
             record.changed = trouble.0 == Miss::Changed;
             record.cut = trouble.0 == Miss::Skipped;
@@ -213,11 +288,18 @@ impl<'a> Writer<'a> {
         self.feed.entries(vec![record])
     }
 
-    fn miss(&mut self, name: Vec<u8>, (what, cause): Trouble) {
+    /// The headers of a large file, as a segment.
+    pub fn send_headers(&mut self) -> Result<(), Halt> {
+        let mut headers = self.feed.buffer();
+        headers.extend_from_slice(&self.headers);
+        self.feed.segment(Raw::new(RawKind::Other(SegmentKind::Header), headers))
+    }
+
+    pub fn miss(&mut self, name: Vec<u8>, (what, cause): Trouble) {
         self.report.miss(&Missed { name, what, cause });
     }
 
-    fn record(&mut self, entry: Entry, offset: u64) -> EntryRecord {
+    pub fn record(&mut self, entry: Entry, offset: u64) -> EntryRecord {
         self.report.entries += 1;
         match entry.kind {
             Kind::File => self.report.files += 1,
@@ -246,20 +328,21 @@ impl<'a> Writer<'a> {
     }
 
     /// End the group and send it on.
-    fn flush(&mut self) -> Result<(), Halt> {
+    pub fn flush(&mut self) -> Result<(), Halt> {
+        let same = self.same.take();
         if self.group.is_empty() {
             return Ok(());
         }
         let bytes = std::mem::replace(&mut self.group, self.feed.buffer());
         let headers = std::mem::take(&mut self.group_headers);
-        self.feed.segment(Raw { kind: RawKind::Group(headers), bytes })?;
+        let checks = std::mem::take(&mut self.checks);
+        self.feed.segment(Raw { same, checks, ..Raw::new(RawKind::Group(headers), bytes) })?;
         self.feed.entries(std::mem::take(&mut self.group_entries))
     }
 
-    fn finish(mut self) -> Result<Report, Halt> {
+    pub fn finish(mut self) -> Result<Report, Halt> {
         self.flush()?;
-        let bytes = vec![0; 2 * BLOCK];
-        self.feed.segment(Raw { kind: RawKind::Other(SegmentKind::End), bytes })?;
+        self.feed.segment(Raw::new(RawKind::Other(SegmentKind::End), vec![0; 2 * BLOCK]))?;
         Ok(self.report)
     }
 }

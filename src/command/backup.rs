@@ -55,7 +55,10 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         // An archive of something else says nothing about the job's own source, and nothing is pruned for it.
         let other =
             (!args.source.is_empty()).then(|| Job { keep: Keep::All, latest_link: None, ..job.clone() });
-        let made = one(args, clock, stop, |hands| job::run(other.as_ref().unwrap_or(job), hands));
+        let job_now = other.as_ref().unwrap_or(job);
+        let made = one(args, clock, stop, |hands| {
+            if args.full { job::run_in_full(job_now, hands) } else { job::run(job_now, hands) }
+        });
         let exit = made.and_then(|made| {
             if args.source.is_empty() {
                 note(job, &made, began, clock.now());

@@ -101,6 +101,10 @@ pub struct Job {
     pub latest_link: Option<String>,
     /// When archives are read back that were not for longest.
     pub verify: Schedule,
+    /// How it is known that a file has not changed since the last archive.
+    pub change_detection: ChangeDetection,
+    /// After how long everything is read, changed or not. Zero: never for this reason.
+    pub full_every: Duration,
     /// To whom archives are encrypted, if they are.
     pub recipients: Option<Recipients>,
     /// What opens encrypted archives.
@@ -150,6 +154,17 @@ pub struct RequireMount {
     pub source: bool,
     /// The destination.
     pub destination: bool,
+}
+
+/// How it is known that a file has not changed since the last archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeDetection {
+    /// By inode, size, mode, owner, mtime and ctime.
+    Strict,
+    /// Without inode and ctime, for network mounts where they move by themselves.
+    Mtime,
+    /// By reading it.
+    Content,
 }
 
 /// What becomes of a run that missed something.

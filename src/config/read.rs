@@ -18,7 +18,9 @@ use super::nearest::suggestion;
 use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
-use super::{Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, keep, parse};
+use super::{
+    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, keep, parse,
+};
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     environment.check_names()?;
@@ -264,6 +266,15 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         codec: layers.value(&setting::CODEC)?.parse()?,
         keep,
         verify: layers.value(&setting::VERIFY)?.parse()?,
+        change_detection: layers.value(&setting::CHANGE_DETECTION)?.read(|text| {
+            let words = [
+                ("strict", ChangeDetection::Strict),
+                ("mtime", ChangeDetection::Mtime),
+                ("content", ChangeDetection::Content),
+            ];
+            parse::word(text, &words)
+        })?,
+        full_every: layers.value(&setting::FULL_EVERY)?.read(parse::duration_or_off)?,
         recipients,
         keys,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,

@@ -55,6 +55,10 @@ pub const BACKUPS_KEPT: &str = "BACKUPS_KEPT";
 pub const LATEST_LINK: Setting = setting("TARKEEP_LATEST_LINK", "latest-link", "");
 /// When archives are read back.
 pub const VERIFY: Setting = setting("TARKEEP_VERIFY", "verify", "off");
+/// How it is known that a file has not changed since the last archive.
+pub const CHANGE_DETECTION: Setting = setting("TARKEEP_CHANGE_DETECTION", "change-detection", "strict");
+/// How often everything is read, changed or not.
+pub const FULL_EVERY: Setting = setting("TARKEEP_FULL_EVERY", "full-every", "7d");
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.
@@ -93,7 +97,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 31] = [
+pub const SETTINGS: [&Setting; 33] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -108,6 +112,8 @@ pub const SETTINGS: [&Setting; 31] = [
     &AGE_IDENTITY,
     &KEEP,
     &VERIFY,
+    &CHANGE_DETECTION,
+    &FULL_EVERY,
     &EXCLUDE,
     &EXCLUDE_FROM,
     &EXCLUDE_CACHES,

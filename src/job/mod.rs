@@ -1,11 +1,13 @@
 //! One run of a job, from top to bottom.
 
 mod after;
+mod base;
 mod guard;
 mod proof;
 pub mod recheck;
 mod versions;
 
+use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,15 +17,15 @@ use std::time::{Duration, Instant};
 use crate::zone::Tz;
 use chrono::{DateTime, SecondsFormat};
 
+use crate::archive::base::Base;
 use crate::archive::codec::Codec;
 use crate::archive::index::About;
 use crate::archive::name::{self, ArchiveName};
-use crate::archive::reader::{self, Opened};
 use crate::archive::{self, Proof, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
 use crate::destination::{self, Local, Lock, Published, Upload};
-use crate::entry::{Entry, Found};
+use crate::entry::{Entry, Find, Found};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable_path};
@@ -36,6 +38,7 @@ use crate::stop::Stop;
 use crate::sys;
 
 pub use after::policy;
+use base::Last;
 
 /// What a run made.
 #[derive(Debug)]
@@ -74,7 +77,16 @@ impl Made {
 /// The size of an archive, and what it is the compressed form of.
 pub fn stored(report: &Report) -> String {
     let share = if report.raw == 0 { 100.0 } else { 100.0 * report.stored as f64 / report.raw as f64 };
-    format!("{}, {share:.1}% of the tar stream's {}", human_bytes(report.stored), human_bytes(report.raw))
+    let mut text = format!(
+        "{}, {share:.1}% of the tar stream's {}",
+        human_bytes(report.stored),
+        human_bytes(report.raw)
+    );
+    if !report.reused.is_nothing() {
+        let share = 100.0 * report.reused.stored as f64 / report.stored as f64;
+        let _ = write!(text, ", {share:.1}% of it from the last archive");
+    }
+    text
 }
 
 /// How long a run took, and how fast it was.
@@ -138,15 +150,27 @@ pub struct Hands<'a> {
 /// # Errors
 /// If nothing was published.
 pub fn run(job: &Job, hands: Hands) -> Result<Made> {
+    kept(job, hands, false)
+}
+
+/// [`run`], with everything read and nothing taken over from the last archive.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in_full(job: &Job, hands: Hands) -> Result<Made> {
+    kept(job, hands, true)
+}
+
+fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     let run = Run::begin(job, hands);
     let destination = open(job)?;
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
-    let mut made = run.into(&destination, &lock, &mut |_| {})?;
+    let mut made = run.into(&destination, &lock, full, &mut |_| {})?;
     after::prune(job, hands, &destination, &lock, &mut made);
     Ok(made)
 }
 
-/// [`run`] for somebody who has the lock of the destination already. `seen` is shown each entry when it was opened.
+/// [`run_in_full`] for somebody who has the lock of the destination already. `seen` is shown each entry when it was opened.
 ///
 /// # Errors
 /// If nothing was published.
@@ -156,7 +180,7 @@ pub fn run_locked(
     (destination, lock): (&Local, &Lock),
     seen: &mut dyn FnMut(&Entry),
 ) -> Result<Made> {
-    Run::begin(job, hands).into(destination, lock, seen)
+    Run::begin(job, hands).into(destination, lock, true, seen)
 }
 
 /// What the names of the job's archives end with.
@@ -173,7 +197,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
-    let written = run.write(None, &itself, &mut upload, path, &mut |_| {})?;
+    let written = run.write(Last::default(), &itself, &mut upload, path, &mut |_| {})?;
     run.publish(upload, written, |_, _| {})
 }
 
@@ -185,7 +209,7 @@ pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
     let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
-    let written = run.write(None, &itself, out, path, &mut |_| {})?;
+    let written = run.write(Last::default(), &itself, out, path, &mut |_| {})?;
     Ok(run.made(written, None))
 }
 
@@ -246,38 +270,8 @@ pub fn options(job: &Job, written: Option<&Metadata>) -> source::Options {
         cachedir_tag: job.exclude_caches,
         exclude_if_present: job.exclude_if_present.iter().map(Into::into).collect(),
         one_file_system: job.one_file_system,
+        look: false,
         leave_out: written.map(|written| (written.dev(), written.ino())).into_iter().collect(),
-    }
-}
-
-/// The report of the newest archive of this job that has one.
-fn last_report(job: &Job, destination: &Local) -> Option<Report> {
-    // A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
-    const LOOKED_AT: usize = 10;
-    let archives = destination.archives(&job.pattern).ok()?;
-    let records = Folder::new(destination.state_dir()).records(&job.name);
-    archives.iter().take(LOOKED_AT).find_map(|stored| {
-        if let Some(record) = records.find(&stored.name.to_string(), stored.bytes) {
-            return Some(counts(record));
-        }
-        match reader::open(&stored.path).ok()? {
-            Opened::Indexed(archive) => archive.about().ok().filter(|about| about.job == job.name),
-            Opened::Unindexed(_) => None,
-        }
-        .map(|about| about.report)
-    })
-}
-
-/// As much of a report as a record has.
-fn counts(record: &Record) -> Report {
-    Report {
-        entries: record.entries,
-        files: record.files,
-        folders: record.folders,
-        bytes: record.content,
-        raw: record.raw,
-        stored: record.bytes,
-        ..Report::default()
     }
 }
 
@@ -299,6 +293,12 @@ impl Iterator for Shown<'_> {
     }
 }
 
+impl Find for Shown<'_> {
+    fn open(&mut self, entry: &Entry) -> Option<Found> {
+        self.walk.open(entry)
+    }
+}
+
 /// A run under way.
 struct Run<'a> {
     job: &'a Job,
@@ -313,22 +313,31 @@ impl<'a> Run<'a> {
         Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
     }
 
-    fn into(self, destination: &Local, lock: &Lock, seen: &mut dyn FnMut(&Entry)) -> Result<Made> {
+    fn into(
+        self,
+        destination: &Local,
+        lock: &Lock,
+        full: bool,
+        seen: &mut dyn FnMut(&Entry),
+    ) -> Result<Made> {
         let Self { job, .. } = self;
         for litter in destination.sweep(lock, &job.pattern)? {
             log::info!("removed what a dead run left behind: {}", printable_path(&litter));
         }
-        let last = last_report(job, destination);
+        let mut last = base::last(job, destination);
+        if full {
+            last.forget();
+        }
         let root = destination.root();
         let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-        match &last {
+        match last.report() {
             Some(last) => destination.require_space(last.stored)?,
             None => self.look_before_the_first(destination, &root)?,
         }
         let mut upload =
             destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
         let path = upload.path();
-        let written = self.write(last.as_ref(), &root, &mut upload, &path, seen)?;
+        let written = self.write(last, &root, &mut upload, &path, seen)?;
         if job.pattern.is_versioned() {
             let room = versions::room(job, destination)?;
             let name = job.pattern.name(self.instant.naive_local(), ending(job), room.free);
@@ -358,16 +367,19 @@ impl<'a> Run<'a> {
 
     fn write(
         &self,
-        last: Option<&Report>,
+        last: Last,
         written: &Metadata,
         out: &mut (dyn Write + Send),
         path: &Path,
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let options = options(self.job, Some(written));
-        if let Some(last) = last {
-            self.hands.progress.expect(last.bytes);
+        let before = last.report().cloned();
+        let (base, read) = last.base(self.job, self.instant);
+        let look = base.as_ref().is_some_and(Base::looks);
+        let options = source::Options { look, ..options(self.job, Some(written)) };
+        if let Some(before) = &before {
+            self.hands.progress.expect(before.bytes);
         }
         let began = self.now();
         let mut found = Shown { walk: source::walk(&sources, &options)?, seen };
@@ -375,18 +387,18 @@ impl<'a> Run<'a> {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
             report.warnings.extend(found.walk.databases().iter().map(running));
-            report.warnings.extend(last.and_then(|last| guard::shrunk(report, last)));
+            report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
-            Ok(self.about(report, began))
+            Ok(About { read, ..self.about(report, began) })
         };
         let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
         let failed = |error| Error::io("write archive", path, error);
         let hands = (self.hands.stop, self.hands.progress);
         let Some(recipients) = &self.job.recipients else {
-            return archive::write(&mut found, options, about, out, hands, failed);
+            return archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed);
         };
         let mut sealed = recipients.seal(out).map_err(failed)?;
-        let mut written = archive::write(&mut found, options, about, &mut sealed, hands, failed)?;
+        let mut written = archive::write_on(None, &mut found, options, about, &mut sealed, hands, failed)?;
         let (stored, hash) = sealed.finish().map_err(failed)?;
         // Nothing here can read it again, and nothing has to: its bytes are what was written, or they are not.
         written.report.stored = stored;
@@ -453,6 +465,7 @@ impl<'a> Run<'a> {
             began,
             ended: self.now(),
             codec: self.job.codec.to_string(),
+            read: None,
             report: report.clone(),
         }
     }

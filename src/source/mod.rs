@@ -2,11 +2,13 @@
 //! outside the source is ever read, nothing blocks, and the page cache is left as it was.
 
 mod accounts;
+mod again;
 mod content;
 mod database;
 mod exclude;
 mod folder;
 mod open;
+mod steady;
 mod uncached;
 mod walk;
 mod xattr;
@@ -94,6 +96,9 @@ pub struct Options {
     pub exclude_if_present: Vec<OsString>,
     /// Archive folders that other file systems are mounted on as empty ones.
     pub one_file_system: bool,
+    /// Only look at regular files where their times can be trusted to tell a change, and leave it to
+    /// [`Find::open`](crate::entry::Find::open) to open them.
+    pub look: bool,
     /// Folders and files to leave out, by device and inode: where archives are kept or written, if that is inside the
     /// source.
     pub leave_out: Vec<(u64, u64)>,

@@ -191,6 +191,11 @@ pub(super) fn stat(fd: impl AsFd) -> Result<Statx, Errno> {
     statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS)
 }
 
+/// The same of a name in a folder, without opening it: of a link, the link.
+pub(super) fn stat_name(folder: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
+    statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS)
+}
+
 /// Device and inode, which together are one file.
 pub(super) fn id(stat: &Statx) -> (u64, u64) {
     (device(stat), stat.stx_ino)

@@ -10,17 +10,19 @@ use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags, statx};
 use rustix::io::Errno;
 
 use super::accounts::Accounts;
+use super::again::Again;
 use super::content::Body;
 use super::database::{Database, recognise};
 use super::exclude::{CACHEDIR_SIGNATURE, Rules};
 use super::folder::{Hint, Listing, is_empty};
 use super::open::{
-    Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat, times,
+    Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat, stat_name, times,
 };
+use super::steady::Steady;
 use super::uncached::Ways;
 use super::xattr::Xattrs;
 use super::{Options, Source};
-use crate::entry::{Content, Entry, Found, Kind, Miss, is_restore_folder};
+use crate::entry::{Content, Entry, Find, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
@@ -52,6 +54,9 @@ pub struct Walk {
     /// There while files are only counted, and not opened.
     amount: Option<Amount>,
     buffer: Box<[MaybeUninit<u8>]>,
+    /// Where files are only looked at: how to open them later.
+    again: Option<Again>,
+    steady: Steady,
 }
 
 /// How much there is to archive, as far as a look from outside tells.
@@ -85,6 +90,8 @@ struct Level {
     next: usize,
     /// How much of [`Walk::name`] is this folder's.
     length: usize,
+    /// Whether files in it that are on the same device are only looked at.
+    look: bool,
     /// Whether a mark in it leaves out all but the marks.
     marked: bool,
 }
@@ -119,6 +126,8 @@ impl Walk {
             databases: Vec::new(),
             amount: None,
             buffer,
+            again: options.look.then(Again::default),
+            steady: Steady::default(),
         })
     }
 
@@ -162,12 +171,18 @@ impl Walk {
         if let Opened::Folder(_, stat) | Opened::File(_, stat) = &opened {
             self.device = device(stat);
         }
+        if let (Opened::Folder(fd, _), Some(again)) = (&opened, &mut self.again)
+            && again.root(&self.name, fd).is_err()
+        {
+            // Then all of it is opened at once, as ever.
+            self.again = None;
+        }
         self.take(opened)
     }
 
     /// Turn to the next name in the innermost folder. `None` if there is nothing to hand out for it.
     fn visit(&mut self) -> Option<Found> {
-        let Level { folder, names, next, length, .. } = self.levels.last_mut()?;
+        let Level { folder, names, next, length, look: looks, id, .. } = self.levels.last_mut()?;
         self.name.truncate(*length);
         let (Some(folder), Some((name, hint))) = (folder.as_ref(), names.get(*next)) else {
             self.leave();
@@ -199,6 +214,17 @@ impl Walk {
                 self.count_one(&stat);
             }
             return None;
+        }
+        if hint == Hint::File && *looks && self.again.is_some() {
+            let (device, _) = *id;
+            // Whatever is unusual about it is found when it is opened.
+            if let Ok(stat) = stat_name(folder.as_fd(), name)
+                && kind(&stat) == FileType::RegularFile
+                && super::open::device(&stat) == device
+                && let Some(xattrs) = self.xattrs.of_name(folder.as_fd(), name)
+            {
+                return (!self.is_left_out(&stat)).then(|| self.looked_at(&stat, xattrs));
+            }
         }
         let opened = match open(folder.as_fd(), name, hint) {
             Err(fault) if fault.starved => {
@@ -289,9 +315,8 @@ impl Walk {
 
     fn file(&mut self, fd: OwnedFd, stat: Statx) -> Found {
         let shared = stat.stx_nlink > 1;
-        if shared && let Some(first) = self.links.get(&id(&stat)) {
-            let kind = Kind::Hardlink(first.to_vec());
-            return self.entry(kind, &stat, Vec::new(), None);
+        if shared && let Some(link) = self.link(&stat) {
+            return link;
         }
         let (xattrs, fault) = self.xattrs.of_open(fd.as_fd());
         if shared {
@@ -305,6 +330,53 @@ impl Walk {
             entry.content = Some(Box::new(Body::new(fd, stat, way)));
         }
         found
+    }
+
+    /// A file as it looks from outside.
+    fn looked_at(&mut self, stat: &Statx, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Found {
+        if stat.stx_nlink > 1 {
+            if let Some(link) = self.link(stat) {
+                return link;
+            }
+            // Should opening it fail, this is taken back: see `again`.
+            self.links.insert(id(stat), self.name.clone().into_boxed_slice());
+        }
+        let mut found = self.entry(Kind::File, stat, xattrs, None);
+        if let Found::Entry(entry) = &mut found {
+            entry.size = stat.stx_size;
+        }
+        found
+    }
+
+    /// The present name as another one of a file that came earlier, if it is that.
+    fn link(&mut self, stat: &Statx) -> Option<Found> {
+        let first = self.links.get(&id(stat)).filter(|first| ***first != *self.name)?;
+        let kind = Kind::Hardlink(first.to_vec());
+        Some(self.entry(kind, stat, Vec::new(), None))
+    }
+
+    /// What was looked at under the present name, opened.
+    fn again(&mut self, looked_at: &Entry) -> Option<Found> {
+        let file = (looked_at.device, looked_at.inode);
+        if self.links.get(&file).is_some_and(|first| **first == *self.name) {
+            self.links.remove(&file);
+        }
+        let fault = |error| Fault::new("open source file", error);
+        let opened = self
+            .again
+            .as_mut()
+            .ok_or(Errno::NOENT)
+            .and_then(|again| again.folder(&self.name))
+            .map_err(fault)
+            .and_then(|(folder, name)| open(folder.as_fd(), &name, Hint::File));
+        match opened {
+            Ok(Opened::Folder(..) | Opened::Closed(..)) => {
+                let cause = "open source file: it became a folder after it was listed".into();
+                Some(Fault { what: Miss::Skipped, cause, starved: false }.of(&self.name))
+            }
+            Ok(opened) => self.take(opened),
+            Err(fault) => Some(fault.of(&self.name)),
+        }
     }
 
     /// An entry of the present name, without a body.
@@ -365,7 +437,16 @@ impl Walk {
             log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
             names.keep(|name| marks.contains(&name));
         }
-        self.levels.push(Level { folder: Some(folder), id, names, next: 0, length: self.name.len(), marked });
+        let look = self.again.is_some() && self.steady.is(id.0, folder.as_fd());
+        self.levels.push(Level {
+            folder: Some(folder),
+            id,
+            names,
+            next: 0,
+            length: self.name.len(),
+            look,
+            marked,
+        });
         if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
             self.levels[far].folder = None;
         }
@@ -407,6 +488,15 @@ impl Walk {
             folder = Some(same(next, level.id)?);
         }
         folder.ok_or(Errno::NOENT)
+    }
+}
+
+impl Find for Walk {
+    fn open(&mut self, entry: &Entry) -> Option<Found> {
+        let now = std::mem::replace(&mut self.name, entry.name.clone());
+        let found = self.again(entry);
+        self.name = now;
+        found
     }
 }
 

@@ -1,9 +1,9 @@
 //! Extended attributes, read through what is open.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::fs::{fgetxattr, flistxattr, getxattr, listxattr};
+use rustix::fs::{fgetxattr, flistxattr, getxattr, lgetxattr, listxattr, llistxattr};
 use rustix::io::Errno;
 
 use super::open::Fault;
@@ -28,6 +28,8 @@ enum Target<'a> {
     Open(BorrowedFd<'a>),
     /// Anything else, by the link in `/proc` to a descriptor opened with `O_PATH`, which the calls above refuse.
     Link(String),
+    /// A name in a folder that is open: by the link in `/proc` to the folder, and not through a link of that name.
+    Name(CString),
 }
 
 impl Xattrs {
@@ -43,6 +45,21 @@ impl Xattrs {
     /// The attributes of what was opened with `O_PATH`, be it a symbolic link, and what could not be read.
     pub(super) fn of_path(&mut self, fd: BorrowedFd<'_>) -> (Attributes, Option<Fault>) {
         self.read(&Target::Link(format!("/proc/self/fd/{}", fd.as_raw_fd())))
+    }
+
+    /// The attributes of what has this name in this folder, unopened. `None` if they cannot all be had in this way.
+    pub(super) fn of_name(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Option<Attributes> {
+        let mut path = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name.to_bytes());
+        let target = Target::Name(CString::new(path).ok()?);
+        // Without /proc there are no answers, which must not be taken for no attributes.
+        match target.list(&mut []) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => return Some(Vec::new()),
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+        let (found, fault) = self.read(&target);
+        fault.is_none().then_some(found)
     }
 
     fn read(&mut self, target: &Target<'_>) -> (Attributes, Option<Fault>) {
@@ -79,6 +96,7 @@ impl Target<'_> {
         match self {
             Self::Open(fd) => flistxattr(fd, buffer),
             Self::Link(path) => listxattr(path, buffer),
+            Self::Name(path) => llistxattr(path.as_c_str(), buffer),
         }
     }
 
@@ -86,6 +104,7 @@ impl Target<'_> {
         match self {
             Self::Open(fd) => fgetxattr(fd, name, buffer),
             Self::Link(path) => getxattr(path, name, buffer),
+            Self::Name(path) => lgetxattr(path.as_c_str(), name, buffer),
         }
     }
 }

@@ -67,6 +67,24 @@ impl Disk {
         disk
     }
 
+    /// A disk like this one, as it has been written so far, on which these bytes, which stand there once, are wrong in
+    /// the first: nothing but a read shows it.
+    pub fn as_rotten(&self, bytes: &[&[u8]]) -> Self {
+        let mut disk = Self::unmounted();
+        let image = disk.path().with_file_name("image");
+        let mut copy = std::fs::read(self.image.as_ref().unwrap()).unwrap();
+        for wanted in bytes {
+            let begin = &wanted[..64];
+            let at = copy.windows(64).position(|window| window == begin).expect("they are on the disk");
+            copy[at] ^= 0x40;
+        }
+        std::fs::write(&image, copy).unwrap();
+        disk.image = Some(image);
+        disk.mounted = soon(|| disk.mount());
+        assert!(disk.mounted, "mount {}", disk.path().display());
+        disk
+    }
+
     fn mount(&self) -> bool {
         run("mount", &["-o", "loop", text(self.image.as_ref().unwrap()), text(self.path())])
     }

@@ -104,6 +104,7 @@ pub fn archive_that_says(entries: Vec<Entry>, codec: Codec, says: impl FnOnce(Ab
                 began: "2026-11-20T00:00:00.000000001Z".into(),
                 ended: "2026-11-20T00:00:01.000000002Z".into(),
                 codec: codec.to_string(),
+                read: None,
                 report: report.clone(),
             }))
         },

@@ -196,6 +196,7 @@ mod tests {
             began: "2026-11-20T01:00:00Z".into(),
             ended: "2026-11-20T01:00:01Z".into(),
             codec: "gzip:6".into(),
+            read: None,
             report: crate::report::Report::default(),
         };
         let written = Builder::new(Envelope::Gzip).finish(&about, 26, &mut out).unwrap();

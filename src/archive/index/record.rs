@@ -113,6 +113,9 @@ pub struct About {
     pub ended: String,
     /// Codec and level, `gzip:6`.
     pub codec: String,
+    /// When the last run began that read everything, RFC 3339 with offset: in archives that were built on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<String>,
     /// What came of it.
     pub report: Report,
 }

@@ -1,0 +1,145 @@
+//! The last archive of a job: what it says, and whether the next is built on it.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use crate::archive::base::{Base, Purpose, Rule};
+use crate::archive::index::About;
+use crate::archive::reader::{self, Archive, Opened};
+use crate::config::{ChangeDetection, Job};
+use crate::destination::Local;
+use crate::printable::printable_path;
+use crate::report::Report;
+use crate::state::{Folder, Record};
+use crate::zone::Tz;
+
+/// A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
+const LOOKED_AT: usize = 10;
+
+/// The newest archive of a job that is known by its index, or by its record if it is encrypted.
+#[derive(Default)]
+pub struct Last {
+    report: Option<Report>,
+    archive: Option<(About, Box<Archive>)>,
+}
+
+/// Look for it.
+pub fn last(job: &Job, destination: &Local) -> Last {
+    let Ok(archives) = destination.archives(&job.pattern) else { return Last::default() };
+    let records = Folder::new(destination.state_dir()).records(&job.name);
+    for stored in archives.iter().take(LOOKED_AT) {
+        let path = printable_path(&stored.path);
+        if let Some(record) = records.find(&stored.name.to_string(), stored.bytes) {
+            if can_reuse(job) {
+                log::info!("job {}: not built on {path}: it is encrypted", job.name);
+            }
+            return Last { report: Some(counts(record)), archive: None };
+        }
+        let why = match reader::open(&stored.path) {
+            Ok(Opened::Indexed(archive)) => match archive.about() {
+                Ok(about) if about.job == job.name => {
+                    return Last { report: Some(about.report.clone()), archive: Some((about, archive)) };
+                }
+                Ok(about) => format!("it is of the job {:?}", about.job),
+                Err(error) => error.to_string(),
+            },
+            Ok(Opened::Unindexed(unindexed)) => unindexed.damage.unwrap_or_else(|| "it has no index".into()),
+            Err(error) => error.to_string(),
+        };
+        if can_reuse(job) {
+            log::info!("job {}: not built on {path}: {why}", job.name);
+        }
+    }
+    Last::default()
+}
+
+/// Whether archives of this job can take anything over: without an index, or without the key to read them, they cannot.
+fn can_reuse(job: &Job) -> bool {
+    job.codec.envelope().is_some() && job.recipients.is_none()
+}
+
+/// As much of a report as a record has.
+fn counts(record: &Record) -> Report {
+    Report {
+        entries: record.entries,
+        files: record.files,
+        folders: record.folders,
+        bytes: record.content,
+        raw: record.raw,
+        stored: record.bytes,
+        ..Report::default()
+    }
+}
+
+impl Last {
+    /// What came of the run that made it.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// Take nothing over from it.
+    pub fn forget(&mut self) {
+        self.archive = None;
+    }
+
+    /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.
+    pub fn base(self, job: &Job, now: DateTime<Tz>) -> (Option<Base>, Option<String>) {
+        let Some((about, archive)) = self.archive.filter(|_| can_reuse(job)) else { return (None, None) };
+        let path = printable_path(archive.path());
+        if about.codec != job.codec.to_string() {
+            log::info!("job {}: not built on {path}: it is {}, not {}", job.name, about.codec, job.codec);
+            return (None, None);
+        }
+        let rule = match job.change_detection {
+            ChangeDetection::Strict => Rule::Strict,
+            ChangeDetection::Mtime => Rule::Mtime,
+            ChangeDetection::Content => Rule::Content,
+        };
+        let read = about.read.clone().unwrap_or_else(|| about.instant.clone());
+        let full = is_due(&read, job.full_every, now);
+        let purpose = if full { Purpose::Compare } else { Purpose::Reuse };
+        if full {
+            log::info!("job {}: everything is read: the last time was at {read}", job.name);
+        }
+        match Base::new(*archive, &about, rule, purpose) {
+            // A run that reads all is the one that later ones name.
+            Ok(base) if full || rule == Rule::Content => (Some(base), None),
+            Ok(base) => (Some(base), Some(read)),
+            Err(why) => {
+                log::info!("job {}: not built on {path}: {why}", job.name);
+                (None, None)
+            }
+        }
+    }
+}
+
+/// Whether everything is to be read again. What was read in the future was read by another clock.
+fn is_due(read: &str, every: Duration, now: DateTime<Tz>) -> bool {
+    let Ok(read) = DateTime::parse_from_rfc3339(read) else { return true };
+    let age = now.fixed_offset() - read;
+    !every.is_zero() && age.to_std().map_or(true, |age| age >= every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_read_when_the_last_time_is_long_ago_or_makes_no_sense() {
+        let now = DateTime::parse_from_rfc3339("2026-11-20T01:00:00+01:00").unwrap();
+        let now = now.with_timezone(&"Europe/Berlin".parse::<Tz>().unwrap());
+        let week = Duration::from_hours(7 * 24);
+        for (read, every, due) in [
+            ("2026-11-20T00:00:00+01:00", week, false),
+            ("2026-11-13T01:00:01+01:00", week, false),
+            ("2026-11-13T01:00:00+01:00", week, true),
+            ("2026-11-13T00:00:00Z", week, true),
+            ("2026-11-21T00:00:00Z", week, true),
+            ("2006-11-13T01:00:00+01:00", Duration::ZERO, false),
+            ("yesterday", week, true),
+        ] {
+            assert_eq!(is_due(read, every, now), due, "{read}");
+        }
+    }
+}
