@@ -3,7 +3,7 @@
 mod tell;
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cli::ResetArgs;
@@ -229,8 +229,12 @@ fn last_archive(
     (clock, stop): (&dyn Clock, &Stop),
     seen: &mut Seen,
 ) -> Result<Made> {
-    // One that is empty already would fail the run, and there is nothing to keep of it.
-    let sources = plan.sources.iter().map(|(source, _)| source.path.clone()).collect();
+    // One that is empty already would fail the run, and there is nothing to keep of it. The others as they were typed: a
+    // relative path has another name in archives than the same one in full.
+    let full = |typed: &&PathBuf| {
+        Source::new(typed).is_ok_and(|it| plan.sources.iter().any(|(source, _)| source.path == it.path))
+    };
+    let sources = job.sources.iter().filter(full).cloned().collect();
     let job = Job { sources, ..job.clone() };
     let progress = Progress::default();
     let hands = Hands { clock, stop, progress: &progress };

@@ -289,6 +289,15 @@ fn a_source_that_is_a_file_is_removed() {
 }
 
 #[test]
+fn a_source_with_a_relative_path_is_emptied_too() {
+    let bench = Bench::small();
+    let mut command = bench.tarkeep(&["reset", "--yes"]);
+    command.current_dir(bench.at(".")).env("TARKEEP_SOURCE", "data").env("TARKEEP_ALLOW_RESET", "1");
+    ok(&command.output().unwrap());
+    assert_eq!(bench.left(), [""; 0]);
+}
+
+#[test]
 fn what_cannot_be_read_keeps_everything_and_what_cannot_be_removed_is_named() {
     const NOBODY: u32 = 65534;
     let bench = Bench::small();
