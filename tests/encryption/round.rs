@@ -62,7 +62,7 @@ fn a_reset_needs_no_private_key_and_what_it_emptied_comes_back_with_it() {
     place.said(&["restore", "latest", "--identity", pair.private.to_str().unwrap()]);
     assert_eq!(fingerprint(&place.path("data")), was);
     // With the key at hand it is read back through it.
-    place.set("TARKEEP_AGE_IDENTITY", &pair.private);
+    place.set("TARKEEP_AGE_IDENTITY_FILE", &pair.private);
     place.said(&["reset", "--yes"]);
     assert_eq!((fs::read_dir(place.path("data")).unwrap().count(), place.archives().len()), (0, 2));
 }
