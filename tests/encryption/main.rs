@@ -19,7 +19,7 @@ mod settings;
 mod stock;
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -171,7 +171,7 @@ pub fn x25519(place: &Place, name: &str) -> Pair {
     use age::secrecy::ExposeSecret as _;
     let identity = age::x25519::Identity::generate();
     let private = place.path(name);
-    let mut file = File::create(&private).unwrap();
+    let mut file = fs::File::create(&private).unwrap();
     writeln!(file, "# a comment\n{}", identity.to_string().expose_secret()).unwrap();
     Pair { public: identity.to_public().to_string(), private }
 }
