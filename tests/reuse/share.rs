@@ -32,8 +32,8 @@ fn one_small_file_among_many_costs_less_than_four_mib_on_average() {
         fs::rename(&name, source.join(format!("{place:04}-renamed"))).unwrap();
         cost(&mut nights);
     }
-    // Where groups are cut depends on the names, and those on where the temporary folder is. A group that reaches the most
-    // it may hold moves the cut behind it too, so that now and then a change costs more than 4 MiB.
+    // The aim is less than 4 MiB for each change, and it is not always met: where groups are cut depends on the names, those
+    // on where the temporary folder is, and with some of them a single change was seen to cost more.
     let all: u64 = costs.iter().sum();
     assert!(all > 0 && all < costs.len() as u64 * (4 << 20), "{costs:?}");
     assert!(costs.iter().all(|cost| *cost < 12 << 20), "{costs:?}");
