@@ -13,7 +13,7 @@ fn anew(made: &Made) -> u64 {
 }
 
 #[test]
-fn one_small_file_among_many_costs_less_than_four_mib_on_average() {
+fn one_small_file_among_many_costs_less_than_four_mib() {
     let Some(nights) = Nights::new() else { return };
     let mut nights = nights.with("TARKEEP_CODEC", "gzip:1");
     let source = nights.source();
@@ -32,11 +32,7 @@ fn one_small_file_among_many_costs_less_than_four_mib_on_average() {
         fs::rename(&name, source.join(format!("{place:04}-renamed"))).unwrap();
         cost(&mut nights);
     }
-    // The aim is less than 4 MiB for each change, and it is not always met: where groups are cut depends on the names, those
-    // on where the temporary folder is, and with some of them a single change was seen to cost more.
-    let all: u64 = costs.iter().sum();
-    assert!(all > 0 && all < costs.len() as u64 * (4 << 20), "{costs:?}");
-    assert!(costs.iter().all(|cost| *cost < 12 << 20), "{costs:?}");
+    assert!(costs.iter().all(|cost| *cost > 0 && *cost < 4 << 20), "{costs:?}");
     let made = nights.next();
     nights.assert_as_in_full(&made);
 }
