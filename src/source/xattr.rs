@@ -53,7 +53,7 @@ impl Xattrs {
         path.extend_from_slice(name.to_bytes());
         let target = Target::Name(CString::new(path).ok()?);
         // Without /proc there are no answers, which must not be taken for no attributes.
-        match target.list(&mut []) {
+        match fill(&mut self.list, |list| target.list(list)) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Some(Vec::new()),
             Ok(_) => {}
             Err(_) => return None,

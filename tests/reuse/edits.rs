@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::SystemTime;
 
 use chrono::TimeDelta;
+use rustix::fs::{XattrFlags, setxattr};
 
 use crate::common::disk::Disk;
 use crate::nights::{Nights, Opens, archive, body, compressed, noise};
@@ -22,6 +23,10 @@ fn fill(source: &std::path::Path) {
         fs::write(source.join(format!("small-{number:02}")), noise(20_000, number)).unwrap();
     }
     fs::write(source.join("large"), noise(1 << 20, 99)).unwrap();
+    // Attributes stand in the headers, and are read without opening the file.
+    for name in ["small-07", "large"] {
+        setxattr(source.join(name), c"user.tarkeep", b"value", XattrFlags::empty()).unwrap();
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::XattrFlags;
+
 use crate::nights::{Nights, noise};
 
 /// The same numbers for the same seed.
@@ -60,7 +62,7 @@ fn change(random: &mut Random, source: &Path) {
     let path = &all[random.below(all.len() as u64) as usize];
     let other = path.with_file_name(format!("{:x}", random.below(1 << 20)));
     let is_file = path.is_file() && !path.is_symlink();
-    match random.below(11) {
+    match random.below(13) {
         0..3 => add(random, source),
         3 if path.is_dir() && !path.is_symlink() => fs::remove_dir_all(path).unwrap(),
         3 => fs::remove_file(path).unwrap(),
@@ -86,6 +88,10 @@ fn change(random: &mut Random, source: &Path) {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
         9 | 10 if is_file => drop(fs::hard_link(path, other)),
+        11 | 12 if !path.is_symlink() => {
+            let value = noise(random.below(40) as usize, random.below(1000));
+            rustix::fs::setxattr(path, c"user.tarkeep", &value, XattrFlags::empty()).unwrap();
+        }
         _ => {}
     }
 }
