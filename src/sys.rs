@@ -74,9 +74,13 @@ pub fn give_back_memory() {
     }
 }
 
-/// Let the kernel write no core of this process: it has secrets in its memory.
+/// Let the kernel write no core of this process: it has secrets in its memory. The limit is not asked where cores go to
+/// a program, as they do to systemd-coredump; the other one is.
 pub fn leave_no_core() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    if let Err(e) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        log::debug!("forbid core dumps: {e}");
+    }
     if let Err(e) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
         log::debug!("forbid core dumps: {e}");
     }
@@ -101,6 +105,14 @@ pub fn failpoint(step: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_core_is_left_to_the_limit_or_to_a_program() {
+        use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+        leave_no_core();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
 
     #[test]
     fn mount_points_are_told_from_folders() {

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 use super::nearest::suggestion;
-use super::setting::{BACKUPS_KEPT, CONFIG_VARIABLE, KEEP, SCHEDULE, SETTINGS, Setting};
+use super::setting::{
+    AGE_PASSPHRASE, AGE_RECIPIENTS, BACKUPS_KEPT, CONFIG_VARIABLE, KEEP, SCHEDULE, SETTINGS, Setting,
+};
 use super::value::{Origin, Value, Written};
 
 /// Where a test lets the program fail. Release builds do not know it.
@@ -113,6 +115,17 @@ impl Environment {
             (None, None) if *setting == SCHEDULE && self.raw(name).is_some() => Err(Error::usage(format!(
                 "{name}: the schedule is empty; write a time such as 01:00, or off, or remove it"
             ))),
+            // Nor is an archive that anybody can read what somebody meant who began to encrypt.
+            (None, None)
+                if [AGE_RECIPIENTS, AGE_PASSPHRASE].contains(setting)
+                    && [name, &file_name].into_iter().any(|name| self.raw(name).is_some()) =>
+            {
+                let name = if self.raw(name).is_some() { name } else { &file_name };
+                Err(Error::usage(format!(
+                    "{name}: it is empty, and nothing would be encrypted; write what archives are encrypted to, or \
+                     remove it"
+                )))
+            }
             (None, None) => Ok(None),
         }
     }

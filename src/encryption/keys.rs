@@ -234,8 +234,8 @@ pub(super) fn copy(key: &FileKey) -> FileKey {
 
 /// A passphrase that a person can type into the `age` program.
 pub(super) fn passphrase(text: &str) -> Result<SecretString, String> {
-    if text.is_empty() {
-        return Err("the passphrase is empty".into());
+    if text.trim().is_empty() {
+        return Err("the passphrase is empty, or blank".into());
     }
     if text.contains(char::is_control) {
         return Err(

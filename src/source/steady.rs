@@ -7,8 +7,9 @@ use rustix::fs::fstatfs;
 
 /// `f_type` of file systems where a file can change and its times stay: in memory, where a store through a shared mapping
 /// moves no time at all (measured); those of the kernel, whose files are made when they are read; FAT, which keeps no time
-/// of change on disk. From `linux/magic.h` and the file systems' own headers.
-const UNSTEADY: [u64; 11] = [
+/// of change on disk; images, which have the time of change that their maker wrote; and those behind which another one
+/// stands that cannot be asked. From `linux/magic.h` and the file systems' own headers.
+const UNSTEADY: [u64; 20] = [
     0x0102_1994, // tmpfs
     0x8584_58f6, // ramfs
     0x9584_58f6, // hugetlbfs
@@ -20,6 +21,15 @@ const UNSTEADY: [u64; 11] = [
     0x6367_7270, // cgroup2
     0x4d44,      // vfat
     0x2011_bab0, // exFAT
+    0x7371_7368, // squashfs
+    0xe0f5_e1e2, // EROFS
+    0x9660,      // ISO 9660
+    0x7275,      // romfs
+    0x28cd_3d45, // cramfs
+    0x794c_7630, // overlayfs: its upper folder may be in memory
+    0x6573_5546, // FUSE
+    0x786f_4256, // shared folders of VirtualBox
+    0x0102_1997, // 9P
 ];
 
 /// What has been found out about each device.

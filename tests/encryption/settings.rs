@@ -21,6 +21,24 @@ fn recipients_and_a_passphrase_do_not_go_together() {
     assert!(!said.contains("sesame"), "{said}");
 }
 
+/// What a compose file passes on that has `${NAME}` in it, and a name nobody set.
+#[test]
+fn an_empty_setting_of_encryption_is_not_taken_for_none() {
+    for name in ["TARKEEP_AGE_RECIPIENTS", "TARKEEP_AGE_PASSPHRASE"] {
+        for name in [name.to_string(), format!("{name}_FILE")] {
+            for value in ["", " \n"] {
+                let mut place = Place::with_data();
+                place.set(&name, value);
+                let said = refused(&place);
+                assert!(
+                    said.contains(&format!("{name}: it is empty, and nothing would be encrypted")),
+                    "{said}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_recipient_that_is_none_is_named_and_why() {
     let mut place = Place::with_data();
@@ -99,6 +117,12 @@ fn a_key_that_cannot_be_used_is_named_by_its_line_and_not_shown() {
 
 #[test]
 fn a_passphrase_that_nobody_could_type_is_refused() {
+    let mut blank = Place::with_data();
+    let file = blank.path("passphrase");
+    fs::write(&file, "  \n").unwrap();
+    blank.set("TARKEEP_AGE_PASSPHRASE_FILE", file.to_str().unwrap());
+    let said = refused(&blank);
+    assert!(said.contains("empty"), "{said}");
     let mut place = Place::with_data();
     fs::write(place.path("two lines"), "canary\ncanary\n").unwrap();
     let file = place.path("two lines");
