@@ -38,7 +38,7 @@ use crate::state::{Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
-pub use after::policy;
+pub use after::{forget, policy};
 use base::Last;
 
 /// What a run made.
@@ -174,6 +174,7 @@ fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
     let mut made = run.into(&destination, &lock, full, &mut |_| {})?;
     after::prune(job, hands, &destination, &lock, &mut made);
+    after::forget(job, &destination, &lock, made.pruned.as_ref(), hands.clock.now());
     Ok(made)
 }
 
@@ -233,6 +234,17 @@ pub fn verification(job: &Job) -> String {
 /// Where the state of a job is kept.
 pub fn state_folder(job: &Job) -> Folder {
     Folder::new(job.state.clone().unwrap_or_else(|| job.destination.join(destination::OWN_FOLDER)))
+}
+
+/// When an archive was made, of which the index says `says`: of a link, when that was, if one of these jobs knows it.
+pub fn instant(jobs: &[Job], path: &Path, bytes: u64, says: String) -> String {
+    let link = path.canonicalize().ok().and_then(|path| {
+        jobs.iter().find_map(|job| {
+            let name = path.strip_prefix(job.destination.canonicalize().ok()?).ok()?.to_str()?;
+            state_folder(job).links(&job.name).find(name, bytes, &says).map(|link| link.instant.clone())
+        })
+    });
+    link.unwrap_or(says)
 }
 
 /// The folder that the job's archives are kept in.
