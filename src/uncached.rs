@@ -206,28 +206,21 @@ impl Shared {
     }
 }
 
-/// What is cached comes without waiting, up to the first byte that is not; from there on it is dropped again. Nothing is
-/// read ahead here, so there is nothing else to drop.
+/// What is cached comes without waiting. Where some of it is not, we look at each page before and drop the others after.
+/// Nothing is read ahead here, so there is nothing else to drop.
 fn read_and_drop(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let cached = match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
-        Err(Errno::AGAIN) => 0,
-        // The end of the file is told apart from what is not cached by reading on.
-        Ok(count) => count,
+    match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) if count == buffer.len() => return Ok(count),
+        // Less may be all there is, or all that is cached.
+        Ok(_) | Err(Errno::AGAIN) => {}
         Err(other) => return Err(other),
-    };
-    if cached == buffer.len() {
-        return Ok(cached);
     }
-    let from = offset + cached as u64;
-    let read = match pread(file, &mut buffer[cached..], from) {
-        // What there is counts; the next call meets the same.
-        Err(_) if cached > 0 => 0,
-        other => other?,
-    };
-    if read > 0 {
-        forget(file, from / PAGE * PAGE, from + read as u64);
-    }
-    Ok(cached + read)
+    let start = offset - offset % rustix::param::page_size() as u64;
+    let length = buffer.len().min((start + WINDOW - offset) as usize);
+    let window = Window::look(file, start, offset + length as u64)?;
+    let read = pread(file, &mut buffer[..length], offset);
+    window.drop_new_pages(file);
+    read
 }
 
 /// The smallest page; where pages are larger, several of these are one, and are cached or not together.

@@ -83,21 +83,17 @@ impl Folder {
         let mut changed = false;
         let mut kept = Vec::new();
         for mut line in old {
-            let missing = match fate(&line.record) {
-                Fate::There => None,
-                Fate::Unknown => line.missing,
-                // A time to come is of a clock that has been set back.
-                Fate::Missing => Some(line.missing.map_or(now, |since| since.min(now))),
-                Fate::Deleted => {
-                    changed = true;
-                    continue;
-                }
+            // A time to come is of a clock that has been set back.
+            let since = line.missing.map_or(now, |since| since.min(now));
+            let (missing, goes) = match fate(&line.record) {
+                Fate::There => (None, false),
+                Fate::Unknown => (line.missing, false),
+                Fate::Missing => (Some(since), now - since >= MISSING_FOR),
+                Fate::Deleted => (None, true),
             };
-            changed |= missing != line.missing;
+            changed |= goes || missing != line.missing;
             line.missing = missing;
-            if missing.is_some_and(|since| now - since >= MISSING_FOR) {
-                changed = true;
-            } else {
+            if !goes {
                 kept.push(line);
             }
         }

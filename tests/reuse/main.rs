@@ -6,6 +6,7 @@ mod common;
 mod damage;
 mod edits;
 mod full;
+mod link;
 mod nights;
 mod races;
 mod random;
