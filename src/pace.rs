@@ -45,7 +45,6 @@ impl Pace {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

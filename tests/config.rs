@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tarkeep::archive::codec::Codec;
 use tarkeep::cli::Cli;
-use tarkeep::config::{self, ChangeDetection, Config, Environment, OnMiss, OnStart, Origin, Typed, Unchanged};
+use tarkeep::config::{
+    self, ChangeDetection, Config, Environment, OnMiss, OnStart, Origin, Typed, Unchanged,
+};
 use tarkeep::exit::Exit;
 
 fn tz(name: &str) -> tarkeep::zone::Tz {
@@ -246,7 +248,8 @@ fn what_is_taken_over_is_a_matter_of_the_job() {
 
 #[test]
 fn a_link_is_not_for_names_that_move() {
-    let said = refusal("", &["info"], [("TARKEEP_UNCHANGED", "link"), ("TARKEEP_NAME", "db/volume.{version}")]);
+    let said =
+        refusal("", &["info"], [("TARKEEP_UNCHANGED", "link"), ("TARKEEP_NAME", "db/volume.{version}")]);
     assert!(said.starts_with("TARKEEP_UNCHANGED: \"link\": ") && said.contains("{version}"), "{said}");
     let said = refusal("unchanged = \"symlink\"\n", &["info"], []);
     assert!(said.contains("unchanged: \"symlink\": write copy or link"), "{said}");

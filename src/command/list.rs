@@ -143,7 +143,8 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         }
         let (name, size) = (&summary.name, human_bytes(summary.bytes));
         let new = summary.new_share.map_or("-".into(), |share| format!("{:.1}% new", 100.0 * share));
-        output.line(format_args!("{name:width$}  {size:>10}  {new:>10}  {entries:>16}  {age:>16}  {state}"))?;
+        output
+            .line(format_args!("{name:width$}  {size:>10}  {new:>11}  {entries:>16}  {age:>16}  {state}"))?;
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
 use super::{
-    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, Unchanged, keep,
-    parse,
+    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, Unchanged,
+    keep, parse,
 };
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {

@@ -191,9 +191,9 @@ impl Upload {
         match named {
             Ok(()) => {}
             // vfat and exfat say EPERM; ext4 counts to 65,000; the folder may be another mount.
-            Err(
-                Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::MLINK | Errno::XDEV,
-            ) => return Ok(None),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::MLINK | Errno::XDEV) => {
+                return Ok(None);
+            }
             Err(_) if refused => return Ok(None),
             Err(e) => return Err(Error::io("link archive", self.path(), e)),
         }

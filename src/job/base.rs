@@ -6,10 +6,10 @@ use chrono::DateTime;
 
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
+use crate::archive::name::ArchiveName;
 use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::store::Store;
 use crate::config::{ChangeDetection, Job};
-use crate::archive::name::ArchiveName;
 use crate::destination::{Identity, Local, Stored};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
@@ -62,7 +62,9 @@ pub fn last(job: &Job, destination: &Local) -> Last {
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
             },
-            Ok((_, Opened::Unindexed(unindexed))) => unindexed.damage.unwrap_or_else(|| "it has no index".into()),
+            Ok((_, Opened::Unindexed(unindexed))) => {
+                unindexed.damage.unwrap_or_else(|| "it has no index".into())
+            }
             Err(error) => error.to_string(),
         };
         if can_reuse(job) {

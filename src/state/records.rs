@@ -92,7 +92,9 @@ impl Folder {
     /// # Errors
     /// If it cannot be written; what was remembered is whole then.
     pub fn forget(&self, job: &str, now: DateTime<Utc>, fate: impl Fn(&str, u64) -> Fate) -> Result<()> {
-        self.sift_lines(&self.file(job, "encrypted"), now, |record: &Record| fate(&record.name, record.bytes))?;
+        self.sift_lines(&self.file(job, "encrypted"), now, |record: &Record| {
+            fate(&record.name, record.bytes)
+        })?;
         self.sift_lines(&self.file(job, "links"), now, |link: &Linked| fate(&link.name, link.bytes))
     }
 }

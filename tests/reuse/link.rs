@@ -118,7 +118,11 @@ fn whatever_is_not_as_it_was_makes_an_archive_of_its_own() {
             let file = File::options().write(true).open(file(5)).unwrap();
             file.set_modified(std::time::UNIX_EPOCH).unwrap();
         }),
-        ("only a ctime", &|| fs::rename(file(6), source.join("x")).and_then(|()| fs::rename(source.join("x"), file(6))).unwrap()),
+        ("only a ctime", &|| {
+            fs::rename(file(6), source.join("x"))
+                .and_then(|()| fs::rename(source.join("x"), file(6)))
+                .unwrap()
+        }),
         ("another inode with the same bytes", &|| {
             fs::copy(file(8), source.join("y")).unwrap();
             fs::rename(source.join("y"), file(8)).unwrap();
@@ -227,7 +231,10 @@ fn a_link_whose_record_is_lost_stays_and_the_next_runs_build_on_it() {
     let told = items(&nights);
     for item in &told {
         let why = item.own.as_ref().unwrap_err();
-        assert!(why.contains("somebody renamed it") && why.contains("a link of which there is no record"), "{why}");
+        assert!(
+            why.contains("somebody renamed it") && why.contains("a link of which there is no record"),
+            "{why}"
+        );
     }
     // Nothing is known as the job's own but what is made from now on.
     let fourth = nights.next();
@@ -249,7 +256,11 @@ fn a_record_is_of_this_archive_and_of_no_other_that_has_its_name() {
     let first = nights.next();
     let second = nights.next();
     let path = second.path.clone().unwrap();
-    assert!(links(&nights).find(&name(&second), first.report.stored, &archive(&first).about().unwrap().instant).is_some());
+    assert!(
+        links(&nights)
+            .find(&name(&second), first.report.stored, &archive(&first).about().unwrap().instant)
+            .is_some()
+    );
     // A copy to another disk, without hard links, is as good.
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
@@ -291,7 +302,8 @@ fn what_somebody_deletes_by_hand_is_forgotten_in_time_and_not_when_a_disk_is_awa
     let says = archive(&first).about().unwrap().instant;
     let second = nights.next();
     let third = nights.next();
-    let known = |nights: &Nights, made: &Made| links(nights).find(&name(made), first.report.stored, &says).is_some();
+    let known =
+        |nights: &Nights, made: &Made| links(nights).find(&name(made), first.report.stored, &says).is_some();
     fs::remove_file(second.path.as_ref().unwrap()).unwrap();
     nights.next();
     assert!(known(&nights, &second), "missing for a moment only, as far as anybody can tell");
