@@ -38,7 +38,7 @@ impl Pace {
     }
 
     /// When bytes that were read now have had their time.
-    fn count(&self, bytes: u64, now: Instant) -> Instant {
+    pub fn count(&self, bytes: u64, now: Instant) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = (*next).max(now) + Duration::from_secs_f64(bytes as f64 / self.rate.max(1) as f64);
         *next

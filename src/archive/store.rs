@@ -156,3 +156,26 @@ impl<R: Read> Read for Paced<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::stop::Stop;
+
+    #[test]
+    fn every_byte_that_is_read_is_counted_for_the_pace() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(30).unwrap();
+        // Asked to stop, nobody waits; what is counted is counted.
+        let stop = Stop::default();
+        stop.ask(15);
+        let began = Instant::now();
+        let pace = Arc::new(Pace::new(1, &stop));
+        let store = Store::plain(file).unwrap().at(Arc::clone(&pace));
+        store.read_exact_at(&mut [0; 10], 5).unwrap();
+        store.clone().reader().unwrap().read_to_end(&mut Vec::new()).unwrap();
+        assert!(pace.count(0, began) >= began + Duration::from_secs(40));
+    }
+}

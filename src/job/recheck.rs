@@ -224,3 +224,16 @@ pub fn damaged(job: &Job, root: &Path) -> Option<String> {
         first.damage.as_deref().unwrap_or_default()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_take_longer_than_an_hour_is_read_faster() {
+        assert_eq!(rate(0), RATE);
+        assert_eq!(rate(RATE * 3600), RATE);
+        assert_eq!(rate(RATE * 3600 + 1), RATE + 1);
+        assert_eq!(rate(3600 << 30), 1 << 30);
+    }
+}

@@ -101,6 +101,8 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn record(name: &str, bytes: u64, entries: u64) -> Record {
@@ -170,7 +172,6 @@ mod tests {
         let before = std::fs::metadata(folder.file("data", "links")).unwrap();
         folder.forget("data", day(62), fate).unwrap();
         let after = std::fs::metadata(folder.file("data", "links")).unwrap();
-        use std::os::unix::fs::MetadataExt as _;
         assert_eq!(before.ino(), after.ino(), "nothing is written where nothing goes");
     }
 

@@ -121,7 +121,7 @@ fn whatever_is_not_as_it_was_makes_an_archive_of_its_own() {
         ("only a ctime", &|| {
             fs::rename(file(6), source.join("x"))
                 .and_then(|()| fs::rename(source.join("x"), file(6)))
-                .unwrap()
+                .unwrap();
         }),
         ("another inode with the same bytes", &|| {
             fs::copy(file(8), source.join("y")).unwrap();
