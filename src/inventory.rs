@@ -1,5 +1,9 @@
 //! The archives in a destination, and which of them are known as this job's own: by their index, or the record of an
-//! encrypted one, never by their name, their place or the times of the file alone.
+//! encrypted one or a link, never by their name, their place or the times of the file alone.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +16,7 @@ use crate::error::{Result, cause_text};
 use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
-use crate::state::{Folder, Record, Records};
+use crate::state::{Folder, Linked, Links, Record, Records};
 
 /// A file that is called like an archive, and what is known of it.
 #[derive(Debug)]
@@ -25,12 +29,41 @@ pub struct Item {
     pub damage: Option<String>,
     /// What was remembered of an encrypted one when it was written.
     pub record: Option<Record>,
+    /// What was remembered of a link when it was made.
+    pub link: Option<Linked>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// How many names its file has, wherever they are.
+    pub names: u64,
     /// The file that was looked at; none if it could not be opened.
     pub identity: Option<Identity>,
     /// What retention must know; or why the file is not ours, and stays whatever retention says.
     pub own: Result<retention::Archive, String>,
+}
+
+impl Item {
+    /// When the run began that made it, as it was written down, as far as that is known.
+    pub fn instant(&self) -> Option<&str> {
+        let link = self.link.as_ref().map(|link| &link.instant);
+        let about = self.about.as_ref().map(|about| &about.instant);
+        let record = self.record.as_ref().map(|record| &record.instant);
+        link.or(about).or(record).map(String::as_str)
+    }
+
+    /// Which file it is, whatever its name: device and inode.
+    pub fn file(&self) -> Option<(u64, u64)> {
+        self.identity.map(|file| (file.device, file.inode))
+    }
+}
+
+/// How many bytes the disk has back when these are deleted: those of the files that lose all their names.
+pub fn freed<'a>(going: impl Iterator<Item = &'a Item>) -> u64 {
+    let mut files: HashMap<(u64, u64), (u64, u64, u64)> = HashMap::new();
+    for item in going {
+        let Some(file) = item.file() else { continue };
+        files.entry(file).or_insert((0, item.names, item.stored.bytes)).0 += 1;
+    }
+    files.into_values().filter(|(going, names, _)| going >= names).map(|(_, _, bytes)| bytes).sum()
 }
 
 /// What this pattern could have made in the destination, newest name first.
@@ -41,21 +74,30 @@ pub fn take(destination: &Local, pattern: &Pattern, job: &str, state: &Folder) -
     let found = destination.archives(pattern)?;
     let encrypted = found.iter().any(|stored| is_encrypted(&stored.name));
     let records = if encrypted { state.records(job) } else { Records::default() };
-    Ok(found.into_iter().map(|stored| item(destination, pattern, job, &records, stored)).collect())
+    let known = (records, state.links(job));
+    Ok(found.into_iter().map(|stored| item(destination, pattern, job, &known, stored)).collect())
 }
 
 fn is_encrypted(name: &ArchiveName) -> bool {
     name.ending().ends_with(encryption::ENDING)
 }
 
-fn item(destination: &Local, pattern: &Pattern, job: &str, records: &Records, stored: Stored) -> Item {
+fn item(
+    destination: &Local,
+    pattern: &Pattern,
+    job: &str,
+    (records, links): &(Records, Links),
+    stored: Stored,
+) -> Item {
     let encrypted = is_encrypted(&stored.name);
     let mut item = Item {
         stored,
         about: None,
         damage: None,
         record: None,
+        link: None,
         encrypted,
+        names: 1,
         identity: None,
         own: Err(String::new()),
     };
@@ -64,7 +106,7 @@ fn item(destination: &Local, pattern: &Pattern, job: &str, records: &Records, st
             .and_then(|(record, identity)| own_by_record(pattern, &item.stored, &record, identity))
     } else {
         look(destination, &mut item)
-            .and_then(|(about, identity)| own(pattern, job, &item.stored, about, identity))
+            .and_then(|(about, identity)| own(pattern, job, links, &mut item, about, identity))
     };
     item
 }
@@ -79,6 +121,7 @@ fn look_by_record(
     let cannot = |error: crate::error::Error| format!("it cannot be read: {error}");
     let opened = destination.place(&item.stored.name).and_then(|place| place.open());
     let (file, identity) = opened.map_err(cannot)?;
+    item.names = names(&file);
     item.identity = Some(identity);
     let name = item.stored.name.to_string();
     let known = if item.stored.name.is_versioned() {
@@ -126,6 +169,7 @@ fn look(destination: &Local, item: &mut Item) -> Result<(About, Identity), Strin
     let place = destination.place(&item.stored.name).map_err(cannot)?;
     let opened = place.open().and_then(|(file, identity)| {
         item.identity = Some(identity);
+        item.names = names(&file);
         reader::from_file(file, &item.stored.path)
     });
     let about = match opened {
@@ -150,17 +194,34 @@ fn look(destination: &Local, item: &mut Item) -> Result<(About, Identity), Strin
     item.identity.map(|identity| (about, identity)).ok_or_else(|| "it cannot be looked at".into())
 }
 
+fn names(file: &File) -> u64 {
+    file.metadata().map_or(1, |about| about.nlink())
+}
+
 fn own(
     pattern: &Pattern,
     job: &str,
-    stored: &Stored,
+    links: &Links,
+    item: &mut Item,
     about: About,
     identity: Identity,
 ) -> Result<retention::Archive, String> {
     if about.job != job {
         return Err(format!("it is of the job {}", printable(about.job.as_bytes())));
     }
-    let instant = is_named_so(pattern, stored, &about.instant, "its index")?;
+    let stored = &item.stored;
+    let link = links.find(&stored.name.to_string(), identity.bytes, &about.instant);
+    let instant = match link {
+        Some(link) => is_named_so(pattern, stored, &link.instant, "the record of the link")?,
+        None => is_named_so(pattern, stored, &about.instant, "its index").map_err(|why| {
+            if item.names < 2 {
+                return why;
+            }
+            format!("{why}, or it is a link of which there is no record")
+        })?,
+    };
+    item.link = link.cloned();
+    let stored = &item.stored;
     Ok(retention::Archive {
         instant,
         number: stored.name.rank(),

@@ -1,7 +1,7 @@
 //! The one place where archives are deleted. [`crate::retention`] decides, this looks again and does.
 //!
-//! A file goes only if its name is one that the job's pattern makes, its index, or the record of an encrypted one, says
-//! that it is the job's own, and it is at that moment the very file that was decided about. Everything else stays, and is named once.
+//! A file goes only if its name is one that the job's pattern makes, its index, or the record of an encrypted one or a link,
+//! says that it is the job's own, and it is at that moment the very file that was decided about. Everything else stays, and is named once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub struct Policy<'a> {
     pub keep: &'a Keep,
     /// Where days begin.
     pub zone: Tz,
-    /// Where it stands what is known of encrypted archives, and what was accepted.
+    /// Where it stands what is known of encrypted archives and links, and what was accepted.
     pub state: Folder,
 }
 

@@ -5,6 +5,8 @@
 
 mod checked;
 mod keeper;
+mod lines;
+mod links;
 mod records;
 
 use std::fmt::Write as _;
@@ -25,6 +27,8 @@ use crate::exit::Exit;
 use crate::printable::printable_path;
 
 pub use checked::{Checked, CheckedArchives};
+pub use lines::Fate;
+pub use links::{Linked, Links};
 pub use records::{Record, Records};
 
 /// What is known of a job. All instants are UTC.
@@ -167,9 +171,15 @@ impl Folder {
     }
 
     fn write(&self, path: &Path, state: &impl Serialize) -> Result<()> {
-        let temporary = path.with_extension("json.new");
         let mut text = serde_json::to_vec_pretty(state).expect("plain data with text keys always serialises");
         text.push(b'\n');
+        self.replace(path, &text)
+    }
+
+    /// Have this in the file, whole or not at all.
+    fn replace(&self, path: &Path, text: &[u8]) -> Result<()> {
+        let mut temporary = path.to_path_buf();
+        temporary.as_mut_os_string().push(".new");
         let failed = |e: io::Error| Error::io("write state", &temporary, e);
         // The folder may belong to somebody whom root must not write elsewhere for: what was left there, a link to any file
         // included, is removed and not written to.
@@ -178,10 +188,14 @@ impl Folder {
             _ => {}
         }
         let mut file = File::create_new(&temporary).map_err(failed)?;
-        file.write_all(&text).map_err(failed)?;
+        file.write_all(text).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         drop(file);
         fs::rename(&temporary, path).map_err(|e| Error::io("write state", path, e))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<()> {
         File::open(&self.0)
             .and_then(|folder| folder.sync_all())
             .map_err(|e| Error::io("sync state folder", &self.0, e))

@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tarkeep::archive::codec::Codec;
 use tarkeep::cli::Cli;
-use tarkeep::config::{self, ChangeDetection, Config, Environment, OnMiss, OnStart, Origin, Typed};
+use tarkeep::config::{
+    self, ChangeDetection, Config, Environment, OnMiss, OnStart, Origin, Typed, Unchanged,
+};
 use tarkeep::exit::Exit;
 
 fn tz(name: &str) -> tarkeep::zone::Tz {
@@ -61,6 +63,7 @@ fn nothing_set_is_one_job_from_data_to_backup() {
     assert_eq!(job.catch_up, Duration::from_hours(12));
     assert_eq!(job.codec, Codec::Gzip(6));
     assert_eq!((job.mode, job.owner, job.nice), (0o640, None, 10));
+    assert_eq!(job.unchanged, Unchanged::Copy);
     assert_eq!((job.on_skipped, job.on_changed), (OnMiss::Warn, OnMiss::Warn));
     assert!(job.exclude.is_empty() && job.exclude_from.is_none() && job.state.is_none());
     assert!(!job.one_file_system && !job.exclude_caches && job.exclude_if_present.is_empty());
@@ -83,6 +86,7 @@ fn every_setting_is_taken_from_the_environment() {
         ("TARKEEP_CODEC", "none"),
         ("TARKEEP_KEEP", "last=3"),
         ("TARKEEP_VERIFY", "@weekly"),
+        ("TARKEEP_UNCHANGED", "link"),
         ("TARKEEP_EXCLUDE", "*.tmp\n!keep.tmp"),
         ("TARKEEP_EXCLUDE_CACHES", "yes"),
         ("TARKEEP_EXCLUDE_IF_PRESENT", ".nobackup,.skip"),
@@ -106,7 +110,7 @@ fn every_setting_is_taken_from_the_environment() {
     assert_eq!(job.schedule.to_string(), "every 15m");
     assert_eq!(job.zone, tz("Europe/Berlin"));
     assert_eq!((job.on_start, job.catch_up), (OnStart::Always, Duration::ZERO));
-    assert_eq!(job.codec, Codec::None);
+    assert_eq!((job.codec, job.unchanged), (Codec::None, Unchanged::Link));
     assert_eq!(job.latest_link.as_deref(), Some("latest.tar.gz"));
     assert_eq!((job.keep.to_string(), job.verify.to_string()), ("last=3".into(), "@weekly".into()));
     assert_eq!(job.exclude, ["*.tmp", "!keep.tmp"]);
@@ -240,6 +244,16 @@ fn what_is_taken_over_is_a_matter_of_the_job() {
     let file = "[[job]]\nname = \"a\"\nchange-detection = \"content\"\nfull-every = \"36h\"\n";
     let config = load(file, &["info"], []).unwrap();
     assert_eq!(of(&config), (ChangeDetection::Content, Duration::from_hours(36)));
+}
+
+#[test]
+fn a_link_is_not_for_names_that_move() {
+    let said =
+        refusal("", &["info"], [("TARKEEP_UNCHANGED", "link"), ("TARKEEP_NAME", "db/volume.{version}")]);
+    assert!(said.starts_with("TARKEEP_UNCHANGED: \"link\": ") && said.contains("{version}"), "{said}");
+    let said = refusal("unchanged = \"symlink\"\n", &["info"], []);
+    assert!(said.contains("unchanged: \"symlink\": write copy or link"), "{said}");
+    environment([("TARKEEP_UNCHANGED", "copy"), ("TARKEEP_NAME", "db/volume.{version}")]);
 }
 
 #[test]

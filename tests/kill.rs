@@ -2,10 +2,19 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::backups::{Archives, STEPS, backup, litter, run, source};
 use common::disk;
+use tarkeep::archive::name::Pattern;
+use tarkeep::destination::Local;
+use tarkeep::inventory;
+use tarkeep::state::Folder;
 
 #[test]
 fn a_kill_at_any_step_is_made_good_by_the_next_run() {
@@ -111,4 +120,124 @@ fn five_hundred_kills_at_random_moments_are_each_made_good_by_the_next_run() {
             scope.spawn(move || work(thread));
         }
     });
+}
+
+/// What is a link to the last archive comes to its name by other steps. Everything is read by content, as what was just
+/// written is too young to be known by its times.
+fn linking(before: &[&str], source: &Path, destination: &Path) -> Command {
+    let mut command = backup(before, source, destination);
+    command.env("TARKEEP_UNCHANGED", "link").env("TARKEEP_CHANGE_DETECTION", "content");
+    command
+}
+
+/// Every name in a destination that an archive has, and its inode.
+fn inodes(destination: &Path) -> BTreeSet<(PathBuf, u64)> {
+    let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
+    let found = local.archives(&Pattern::default()).unwrap();
+    found.into_iter().map(|stored| (stored.path.clone(), stored.path.metadata().unwrap().ino())).collect()
+}
+
+/// Whether each archive that there is has a record or an index that says when it was made.
+fn all_are_known(destination: &Path, when: &str) {
+    let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
+    let state = Folder::new(local.state_dir());
+    for item in inventory::take(&local, &Pattern::default(), "data", &state).unwrap() {
+        assert!(item.own.is_ok(), "{when}: {:?}", item.own);
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_link_is_made_good_by_the_next_run() {
+    if !cfg!(debug_assertions) {
+        return common::skip("a debug build, which can be told where to fail");
+    }
+    let source = source();
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path();
+    let mut archives = Archives::default();
+    assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
+    archives.look(destination, "the first run");
+    for step in ["folders-made", "temporary-made", "before-link", "link-noted", "named", "synced"] {
+        let (code, said) = run(linking(&[], source.path(), destination).env("TARKEEP_FAILPOINT", step));
+        assert_eq!(code, None, "{step} did not come: {said}");
+        let published = archives.look(destination, step);
+        assert_eq!(published, usize::from(matches!(step, "named" | "synced")), "{step}");
+        all_are_known(destination, step);
+        let (code, said) = run(&mut linking(&[], source.path(), destination));
+        assert_eq!(code, Some(0), "after {step}: {said}");
+        assert!(said.contains("a link to "), "after {step}: {said}");
+        assert_eq!(archives.look(destination, step), 1);
+        assert_eq!(litter(destination), Vec::<PathBuf>::new(), "after {step}");
+    }
+    let inodes: BTreeSet<u64> = inodes(destination).into_iter().map(|(_, inode)| inode).collect();
+    assert_eq!(inodes.len(), 1, "all are names of one file");
+    all_are_known(destination, "at the end");
+}
+
+#[test]
+fn a_kill_or_an_error_at_any_system_call_of_a_link_is_made_good_by_the_next_run() {
+    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
+        return common::skip("strace, and the right to trace");
+    }
+    let source = source();
+    for call in ["linkat", "fsync", "unlinkat", "renameat,renameat2"] {
+        for (fault, failed) in [("signal=KILL", None), ("error=EIO", Some(1))] {
+            let folder = tempfile::tempdir().unwrap();
+            let destination = folder.path();
+            let mut archives = Archives::default();
+            assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
+            archives.look(destination, "the first run");
+            for when in 1.. {
+                let inject = format!("inject={call}:{fault}:when={when}");
+                let trace = format!("trace={call}");
+                let log = folder.path().join(".tarkeep/trace");
+                let strace =
+                    ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
+                let (code, said) = run(&mut linking(&strace, source.path(), destination));
+                let hit = fs::read_to_string(&log).unwrap_or_default();
+                let hit = hit.contains("(INJECTED)") || hit.contains("killed by SIGKILL");
+                let new = archives.look(destination, &inject);
+                all_are_known(destination, &inject);
+                if !hit {
+                    assert!(when > 1, "{call} never came");
+                    break;
+                }
+                assert!(when < 100, "{call} is called without end");
+                // What is only a note, or litter, fails no run; what fails one leaves no name.
+                assert!(code == failed || code == Some(0), "{inject}: {code:?} {said}");
+                assert!(code != Some(1) || new == 0, "{inject}: {said}");
+                let (code, said) = run(&mut linking(&[], source.path(), destination));
+                assert_eq!(code, Some(0), "after {inject}: {said}");
+                assert_eq!(archives.look(destination, &inject), 1);
+                assert_eq!(litter(destination), Vec::<PathBuf>::new(), "after {inject}");
+                all_are_known(destination, &inject);
+            }
+        }
+    }
+}
+
+#[test]
+fn where_there_are_no_hard_links_it_is_a_copy_and_said() {
+    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=linkat:error=EPERM", "true"]) {
+        return common::skip("strace, and the right to trace");
+    }
+    let source = source();
+    for error in ["EPERM", "EOPNOTSUPP", "EMLINK", "EXDEV"] {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path();
+        let mut archives = Archives::default();
+        assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
+        archives.look(destination, "the first run");
+        let inject = format!("inject=linkat:error={error}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=linkat", "-e", &inject];
+        let (code, said) = run(&mut linking(&strace, source.path(), destination));
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("makes no hard link to the last archive: the archive is a copy"), "{said}");
+        assert!(!said.contains("a link to "), "{said}");
+        assert_eq!(archives.look(destination, error), 1);
+        let inodes: BTreeSet<u64> = inodes(destination).into_iter().map(|(_, inode)| inode).collect();
+        assert_eq!(inodes.len(), 2);
+        assert_eq!(litter(destination), Vec::<PathBuf>::new());
+        all_are_known(destination, error);
+    }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("encryption", &[]),
-    ("archive", &["encryption", "progress", "report", "stop", "threads"]),
-    ("source", &["progress", "report", "stop", "sys"]),
+    ("encryption", &["uncached"]),
+    ("archive", &["encryption", "pace", "progress", "report", "stop", "threads", "uncached"]),
+    ("source", &["progress", "report", "stop", "sys", "uncached"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "destination",
             "inventory",
+            "pace",
             "progress",
             "prune",
             "report",
@@ -45,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "state",
             "stop",
             "sys",
+            "uncached",
         ],
     ),
     (
@@ -110,12 +112,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("entry", &[]),
     ("error", &[]),
     ("exit", &[]),
+    ("pace", &["stop"]),
     ("printable", &[]),
     ("progress", &[]),
     ("report", &[]),
     ("stop", &[]),
     ("sys", &[]),
     ("threads", &[]),
+    ("uncached", &[]),
     ("zone", &[]),
 ];
 

@@ -342,6 +342,31 @@ fn names_of_one_file_are_one_archive_if_they_are_of_one_instant() {
     assert_eq!(kept(&[unchanged, old, older], "daily=1"), [true, false, false]);
 }
 
+/// A link is decided about by its own instant, as if it were a file of its own: whichever names share a file.
+#[test]
+fn links_are_kept_and_go_each_by_its_own_instant() {
+    let expected = "2026-11-20 01:00 last, daily, weekly
+                    2026-11-19 01:00 last, daily
+                    2026-11-18 01:00 daily
+                    2026-11-17 01:00
+                    2026-11-16 01:00
+                    2026-11-15 01:00 weekly
+                    2026-11-14 01:00";
+    golden("last=2 daily=3 weekly=2", Tz::UTC, expected);
+    let archives: Vec<Archive> =
+        expected.lines().map(|line| archive(local(&line.trim()[..16], Tz::UTC))).collect();
+    let now = archives[0].instant;
+    let decisions = |of: &[Archive]| decide(of, &keep("last=2 daily=3 weekly=2"), Tz::UTC, now);
+    for files in [[1; 7], [1, 1, 1, 2, 2, 2, 2], [1, 2, 1, 2, 1, 2, 1], [1, 1, 2, 3, 3, 3, 4]] {
+        let linked: Vec<Archive> = archives
+            .iter()
+            .zip(files)
+            .map(|(archive, file)| Archive { file: (1, file), ..*archive })
+            .collect();
+        assert_eq!(decisions(&linked), decisions(&archives), "{files:?}");
+    }
+}
+
 #[test]
 fn a_clock_before_the_newest_archive_decides_nothing() {
     let archives = ["2031-01-01T01:00:00Z", "2026-11-19T01:00:00Z", "2026-11-18T01:00:00Z"];

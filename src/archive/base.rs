@@ -1,13 +1,14 @@
 //! The archive that a new one is built on: what in it is the same as now, found in the order of the walk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::index::{About, EntryRecord, SegmentKind, hash};
+use super::index::{About, Builder, EntryRecord, SegmentKind, hash};
 use super::reader::{Archive, Entries, Fault, Segment};
 use crate::entry::{Entry, Kind, Timestamp, name_order};
 use crate::error::Error;
 use crate::printable::{printable, printable_path};
-use crate::report::{Report, Warning};
+use crate::report::{Report, Reused, Warning};
 
 /// A file must have been left alone for so many seconds before the base's scan began. A store through a shared mapping
 /// moves the time of change only at its first fault after writeback, which took 32 s on ext4, and clocks tick coarsely.
@@ -38,11 +39,14 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Base {
     archive: Archive,
+    about: About,
     scan: Timestamp,
     rule: Rule,
     purpose: Purpose,
     /// The first thing that is wrong with it.
     damage: Mutex<Option<String>>,
+    /// Whether a file was read that is the same, and too young for its times to say so.
+    young: AtomicBool,
     /// Files that are not the same although they should be.
     differ: Mutex<Vec<Vec<u8>>>,
 }
@@ -68,7 +72,16 @@ impl Base {
         let began = chrono::DateTime::parse_from_rfc3339(&about.began)
             .map_err(|e| format!("it does not say when its scan began: {e}"))?;
         let scan = Timestamp { seconds: began.timestamp(), nanos: began.timestamp_subsec_nanos() };
-        Ok(Self { archive, scan, rule, purpose, damage: Mutex::default(), differ: Mutex::default() })
+        Ok(Self {
+            archive,
+            about: about.clone(),
+            scan,
+            rule,
+            purpose,
+            damage: Mutex::default(),
+            young: AtomicBool::default(),
+            differ: Mutex::default(),
+        })
     }
 
     /// Whether files are only to be looked at first, where their times can be trusted.
@@ -92,12 +105,38 @@ impl Base {
         let old =
             |time: Timestamp| Timestamp { seconds: time.seconds.saturating_add(MARGIN), ..time } < self.scan;
         // The device is not asked: many file systems get another number each time they are mounted.
-        same && match self.rule {
-            Rule::Mtime => old(now.mtime),
+        let (same, last_changed) = match self.rule {
+            Rule::Mtime => (same, now.mtime),
             Rule::Strict | Rule::Content => {
-                now.inode == then.inode && now.ctime == then.ctime && old(now.ctime)
+                (same && now.inode == then.inode && now.ctime == then.ctime, now.ctime)
             }
+        };
+        if same && !old(last_changed) {
+            self.young.store(true, Ordering::Relaxed);
         }
+        same && old(last_changed)
+    }
+
+    /// Whether an archive of this index, that says this about itself, would be this one again: the same bytes but for
+    /// the instants of the run and what was taken over.
+    ///
+    /// One in which young files were read is not: it has a later scan, by which the next run knows them without reading.
+    pub(super) fn is_again(&self, index: &mut Builder, about: &About) -> bool {
+        let sound = self.damage.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        let (segments, entries) = self.archive.pages();
+        let timeless = |about: &About| About {
+            instant: String::new(),
+            began: String::new(),
+            ended: String::new(),
+            read: None,
+            report: Report { reused: Reused::default(), ..about.report.clone() },
+            ..about.clone()
+        };
+        self.purpose == Purpose::Reuse
+            && sound
+            && !self.young.load(Ordering::Relaxed)
+            && timeless(about) == timeless(&self.about)
+            && index.is_as_in(segments, entries)
     }
 
     /// The stored bytes of this segment, checked, into an empty buffer. What is wrong is kept for the report.

@@ -128,6 +128,11 @@ impl Archive {
         self.segments.count
     }
 
+    /// The pages of its index that are about segments, and those about entries.
+    pub(super) fn pages(&self) -> (&[Page], &[Page]) {
+        (&self.segments.pages, &self.entries.pages)
+    }
+
     /// It is damaged, and how.
     pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
         Error::damaged(format!("archive {}: {what}", printable_path(&self.path)))

@@ -186,7 +186,7 @@ pub fn verify_opened(
 /// # Errors
 /// If it cannot be read, or `stop` asks.
 pub fn verify_hash(
-    mut file: File,
+    mut file: impl Read,
     path: &Path,
     (expected, entries): (blake3::Hash, u64),
     stop: &Stop,

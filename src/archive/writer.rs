@@ -34,6 +34,8 @@ pub struct Written {
     pub report: Report,
     /// What a file with these contents must show when it is read back.
     pub proof: Proof,
+    /// Whether it is what it was built on, but for the instants of the run.
+    pub unchanged: bool,
 }
 
 /// See [`Written::proof`].
@@ -122,17 +124,19 @@ pub fn write_on<F: Find>(
         base.report(&mut report);
     }
     let about = about(found, &mut report)?;
-    let Some((envelope, index)) = options.codec.envelope().zip(body.index) else {
-        return Ok(Written { report, proof: Proof::Hash(body.whole.finalize()) });
+    let Some((envelope, mut index)) = options.codec.envelope().zip(body.index) else {
+        let proof = Proof::Hash(body.whole.finalize());
+        return Ok(Written { report, proof, unchanged: false });
     };
     let end = envelope.end(body.crc, body.raw);
     out.write_all(&end).map_err(failed)?;
     let data = (start.len() + end.len()) as u64 + body.stored;
+    let unchanged = base.is_some_and(|base| base.is_again(&mut index, &about));
     let mut tail = Tail { out, last: Vec::new() };
     let index = index.finish(&about, data, &mut tail).map_err(failed)?;
     let footer = tail.last;
     report.stored = data + index;
-    Ok(Written { report, proof: Proof::Footer(footer) })
+    Ok(Written { report, proof: Proof::Footer(footer), unchanged })
 }
 
 /// Passes on what is written, and keeps the footer.

@@ -130,6 +130,7 @@ fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit>
             "job": job.name,
             "archive": made.name,
             "path": made.path.as_deref().map(printable_path),
+            "link_to": made.link,
             "instant": made.instant.to_rfc3339(),
             "seconds": made.took.as_secs_f64(),
             "exit": made.exit().code(),
@@ -163,7 +164,7 @@ pub(super) fn summary(job: &Job, made: &Made) -> String {
             counted(report.files, "file", "files")
         ),
     );
-    row("stored", job::stored(report));
+    row("stored", job::stored(made));
     if let Some(recipients) = &job.recipients {
         row("encrypted", recipients.to_string());
     }

@@ -186,14 +186,17 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
         let going = plan.decisions.iter().flatten().filter(|decision| !decision.kept()).count() as u64;
         return Ok(format!("{} that no rule keeps", counted(going, "archive", "archives")));
     }
-    let mut files = BTreeSet::new();
-    let archives: Vec<_> = plan
+    let mut own: Vec<_> = plan
         .items
         .iter()
         .filter_map(|item| item.own.as_ref().ok().map(|own| (own, item.stored.bytes)))
-        // A second name of a file takes no room.
-        .filter(|(own, _)| files.insert(own.file))
-        .map(|(own, bytes)| (own.instant, bytes))
+        .collect();
+    own.sort_by_key(|(own, _)| own.instant);
+    let mut files = BTreeSet::new();
+    // A later name of a file was made then, and takes no room.
+    let archives: Vec<_> = own
+        .into_iter()
+        .map(|(own, bytes)| (own.instant, if files.insert(own.file) { bytes } else { 0 }))
         .collect();
     let growth = destination.space()?.bytes.and_then(|free| retention::growth(&archives, free));
     Ok(match growth {
@@ -202,6 +205,9 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
             retention::days_left(days),
             human_bytes(rate as u64)
         ),
+        None if archives.len() > files.len() => {
+            "nothing is ever deleted, and the latest archives, links to one before, take no room".into()
+        }
         None => {
             "nothing is ever deleted; after two nights of archives this says how long the disk lasts".into()
         }

@@ -2,6 +2,7 @@
 
 pub(in crate::command) mod line;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -62,6 +63,15 @@ struct Summary {
     name: String,
     path: String,
     bytes: u64,
+    /// How many of them were not in the archive before: none of a link, all of what nothing is taken over for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_bytes: Option<u64>,
+    /// The same as a share of all, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_share: Option<f64>,
+    /// The oldest of the archives here that is the same file, by another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_to: Option<String>,
     /// Whether it has an index; without one the rest is not known.
     indexed: bool,
     /// Whether it is encrypted; the rest is then known from the record that was kept of it, if there is one.
@@ -93,21 +103,18 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
     }
     let checked = state_folder(job).checked(&job.name);
+    let oldest = oldest_names(&plan.items);
     let rows = plan.items.into_iter().zip(plan.decisions).map(|(item, decision)| {
         let known = recheck::remembered(&item, &checked).cloned();
         let own = item.own.as_ref().ok().map(|own| own.instant);
-        let said = || {
-            let about = item.about.as_ref().map(|about| &about.instant);
-            let text = about.or(item.record.as_ref().map(|record| &record.instant))?;
-            DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
-        };
+        let said = || DateTime::parse_from_rfc3339(item.instant()?).ok().map(|time| time.to_utc());
         // What has no index has its name.
         let named = || {
             let name = Some(&item.stored.name).filter(|name| !name.is_versioned())?;
             name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc())
         };
         let then = own.or_else(said).or_else(named);
-        (summary(job, item, decision.as_ref(), known.as_ref()), then, known)
+        (summary(job, item, &oldest, decision.as_ref(), known.as_ref()), then, known)
     });
     let rows: Vec<_> = rows.collect();
     let width = rows.iter().map(|(summary, ..)| summary.name.chars().count()).max().unwrap_or(0);
@@ -135,12 +142,52 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
             state += &format!("; {found} {}", age_of(known.verified));
         }
         let (name, size) = (&summary.name, human_bytes(summary.bytes));
-        output.line(format_args!("{name:width$}  {size:>10}  {entries:>16}  {age:>16}  {state}"))?;
+        let new = summary.new_share.map_or("-".into(), |share| format!("{:.1}% new", 100.0 * share));
+        output
+            .line(format_args!("{name:width$}  {size:>10}  {new:>11}  {entries:>16}  {age:>16}  {state}"))?;
     }
     Ok(())
 }
 
-fn summary(job: &Job, item: Item, decision: Option<&Decision>, known: Option<&Checked>) -> Summary {
+/// The oldest name of each file, by the instants.
+fn oldest_names(items: &[Item]) -> HashMap<(u64, u64), String> {
+    let mut oldest: HashMap<(u64, u64), (DateTime<Utc>, String)> = HashMap::new();
+    for item in items {
+        if let (Some(file), Ok(own)) = (item.file(), &item.own) {
+            let name = || (own.instant, item.stored.name.to_string());
+            let known = oldest.entry(file).or_insert_with(name);
+            if own.instant < known.0 {
+                *known = name();
+            }
+        }
+    }
+    oldest.into_iter().map(|(file, (_, name))| (file, name)).collect()
+}
+
+/// How many bytes of an archive were not in the one before.
+fn new_bytes(item: &Item, is_link: bool) -> Option<u64> {
+    if is_link || item.link.is_some() {
+        return Some(0);
+    }
+    let bytes = item.stored.bytes;
+    match (&item.about, &item.record) {
+        (Some(about), _) => Some(bytes.saturating_sub(about.report.reused.stored)),
+        // What is encrypted takes nothing over.
+        (None, record) => record.as_ref().map(|_| bytes),
+    }
+}
+
+fn summary(
+    job: &Job,
+    item: Item,
+    oldest: &HashMap<(u64, u64), String>,
+    decision: Option<&Decision>,
+    known: Option<&Checked>,
+) -> Summary {
+    let own_name = item.stored.name.to_string();
+    let link_to = item.file().and_then(|file| oldest.get(&file)).filter(|name| **name != own_name);
+    let new_bytes = new_bytes(&item, link_to.is_some());
+    let instant = item.instant().map(str::to_owned);
     let report = item.about.as_ref().map(|about| &about.report);
     let record = item.record.as_ref();
     let found = known.and_then(|known| known.damage.clone());
@@ -149,18 +196,26 @@ fn summary(job: &Job, item: Item, decision: Option<&Decision>, known: Option<&Ch
         name: printable(item.stored.name.to_string().as_bytes()),
         path: printable_path(&item.stored.path),
         bytes: item.stored.bytes,
+        new_bytes,
+        new_share: new_bytes.map(|new| share(new, item.stored.bytes)),
+        link_to: link_to.map(|name| printable(name.as_bytes())),
         indexed: report.is_some(),
         encrypted: item.encrypted,
         entries: report.map(|report| report.entries).or(record.map(|record| record.entries)),
         complete: report.map(Report::complete).or(record.map(|record| record.complete)),
         skipped: report.map(|report| report.skipped.count).or(record.map(|record| record.skipped)),
         changed: report.map(|report| report.changed.count).or(record.map(|record| record.changed)),
-        instant: item.about.map(|about| about.instant).or(record.map(|record| record.instant.clone())),
+        instant,
         damage: item.damage.or(found),
         kept_by: decision.map(Decision::reasons),
         verified: known
             .map(|known| known.verified.with_timezone(&job.zone).to_rfc3339_opts(SecondsFormat::Secs, false)),
     }
+}
+
+/// In ten-thousandths, which is as much as anybody reads.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { (10_000.0 * part as f64 / whole as f64).round() / 10_000.0 }
 }
 
 fn state(summary: &Summary) -> String {
@@ -173,9 +228,10 @@ fn state(summary: &Summary) -> String {
     };
     let misses = count(summary.skipped, "skipped") + &count(summary.changed, "changed");
     let encrypted = if summary.encrypted { ", encrypted" } else { "" };
+    let link = summary.link_to.as_ref().map_or(String::new(), |to| format!(", a link to {to}"));
     match summary.complete {
-        Some(true) => format!("complete{misses}{encrypted}"),
-        Some(false) => format!("incomplete{misses}{encrypted}"),
+        Some(true) => format!("complete{misses}{encrypted}{link}"),
+        Some(false) => format!("incomplete{misses}{encrypted}{link}"),
         None if summary.encrypted => "encrypted".into(),
         None => "no index".into(),
     }

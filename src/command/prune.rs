@@ -13,7 +13,7 @@ use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::inventory::Item;
+use crate::inventory::{self, Item};
 use crate::job;
 use crate::printable::{counted, human_bytes, printable};
 use crate::prune::{self, Plan, Pruned};
@@ -66,6 +66,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> R
         state_folder(job).update(&job.name, |state| state.accepted = accepted).map_err(later)?;
     }
     let pruned = prune::apply(&plan, &destination, &job.pattern, &lock);
+    job::forget(job, &destination, &lock, Some(&pruned), now);
     let held = plan.held.clone();
     if state_folder(job).load(&job.name).held != held {
         state_folder(job).update(&job.name, |state| state.held = held).map_err(later)?;
@@ -107,6 +108,7 @@ fn show(
             "keep": job.keep.to_string(),
             "dry_run": args.dry_run,
             "held": plan.held,
+            "frees": frees(plan),
             "archives": archives,
             "pruned": pruned,
         }));
@@ -130,11 +132,11 @@ fn show(
         output.line(format_args!("{name:width$}  {age:>16}  {size:>10}  {why}"))?;
     }
     let kept = counted((rows.len() - going.len()) as u64, "archive stays", "archives stay");
-    let going_bytes = human_bytes(going.iter().map(|row| row.bytes).sum());
+    let frees = human_bytes(frees(plan));
     let gone = match pruned.filter(|_| plan.held.is_none()) {
         Some(pruned) => pruned.summary(),
         None => {
-            format!("{} would be deleted, {going_bytes}", counted(going.len() as u64, "archive", "archives"))
+            format!("{} would be deleted, {frees}", counted(going.len() as u64, "archive", "archives"))
         }
     };
     output.line(format_args!("keep {}: {gone}; {kept}", job.keep))?;
@@ -142,6 +144,14 @@ fn show(
         Some(held) => output.line(format_args!("but nothing is pruned now: {held}")),
         None => Ok(()),
     }
+}
+
+/// How many bytes the disk has back if all goes that the plan says.
+fn frees(plan: &Plan) -> u64 {
+    let going = plan.items.iter().zip(&plan.decisions);
+    inventory::freed(
+        going.filter(|(_, decision)| **decision == Some(Decision::Deleted)).map(|(item, _)| item),
+    )
 }
 
 fn rows(plan: &Plan) -> Vec<Row> {

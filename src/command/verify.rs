@@ -1,13 +1,16 @@
 //! `verify`: archives read back, and everything in them checked.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use log::Level;
 use serde_json::json;
 
 use super::which::{Bytes, Which, archives, latest, which};
+use crate::archive::name::ArchiveName;
 use crate::archive::reader::from_store;
 use crate::archive::verify::{Depth, Options, Verified, verify_hash, verify_opened, verify_stream};
 use crate::cli::VerifyArgs;
@@ -15,7 +18,7 @@ use crate::clock::Clock;
 use crate::command::output::Output;
 use crate::command::state_folder;
 use crate::config::Config;
-use crate::destination::identity_at;
+use crate::destination::{Identity, Stored, identity_at};
 use crate::encryption::{ENDING, is_encrypted_file};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -32,11 +35,19 @@ use crate::stop::Stop;
 pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Exit> {
     let mut output = Output::new();
     let mut exit = Exit::Complete;
+    let mut read: HashMap<Identity, Verified> = HashMap::new();
     for which in wanted(args, config)? {
         let outcome = which.and_then(|which| {
+            // A second name of a file is as good as the first.
+            let file = Some(&which).filter(|which| !which.is_stdin()).and_then(|it| identity_at(&it.path));
+            if let Some(verified) = file.and_then(|file| read.get(&file)) {
+                return Ok((which.path, verified.clone()));
+            }
             let verified = verify(&which, config, stop);
             remember(config, &which, &verified, clock);
-            Ok((which.path, verified?))
+            let verified = verified?;
+            read.extend(file.map(|file| (file, verified.clone())));
+            Ok((which.path, verified))
         });
         stop.check()?;
         match outcome {
@@ -95,7 +106,15 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
         let below = path.strip_prefix(destination.root()).ok().and_then(Path::to_str);
         let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { continue };
         let root = destination.root();
-        if let Err(error) = recheck::remember(job, root, &name, file, verified, clock.now()) {
+        let mut names = vec![name];
+        if path.metadata().is_ok_and(|about| about.nlink() > 1) {
+            let others = destination.archives(&job.pattern).unwrap_or_default().into_iter();
+            let is_it = |stored: &Stored| stored.name != names[0] && identity_at(&stored.path) == Some(file);
+            let others: Vec<ArchiveName> = others.filter(is_it).map(|stored| stored.name).collect();
+            names.extend(others);
+        }
+        let names: Vec<&ArchiveName> = names.iter().collect();
+        if let Err(error) = recheck::remember(job, root, &names, file, verified, clock.now()) {
             // Reading is allowed to whoever may not write there.
             let refused = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
             let quiet = error.cause().is_some_and(|cause| refused(cause.kind()));

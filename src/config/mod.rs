@@ -105,6 +105,8 @@ pub struct Job {
     pub change_detection: ChangeDetection,
     /// After how long everything is read, changed or not. Zero: never for this reason.
     pub full_every: Duration,
+    /// What becomes of a run that finds nothing changed.
+    pub unchanged: Unchanged,
     /// To whom archives are encrypted, if they are.
     pub recipients: Option<Recipients>,
     /// What opens encrypted archives.
@@ -165,6 +167,15 @@ pub enum ChangeDetection {
     Mtime,
     /// By reading it.
     Content,
+}
+
+/// What becomes of a run that finds nothing changed since the last archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unchanged {
+    /// An archive of its own, whose segments are copied.
+    Copy,
+    /// A hard link to the last archive.
+    Link,
 }
 
 /// What becomes of a run that missed something.

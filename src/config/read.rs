@@ -19,7 +19,8 @@ use super::setting::{self, CONFIG_DEFAULT, CONFIG_VARIABLE, SETTINGS, Setting};
 
 use super::value::{Origin, Value, Written};
 use super::{
-    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, keep, parse,
+    ChangeDetection, Config, DEFAULT_JOB, Job, LogFormat, OnMiss, RequireMount, Shown, Typed, Unchanged,
+    keep, parse,
 };
 
 pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
@@ -230,6 +231,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         .read(|text| Pattern::new(text, name).map_err(|error| error.to_string()))?;
     let latest_link =
         layers.some(&setting::LATEST_LINK)?.map(|value| latest_link(&value, &pattern)).transpose()?;
+    let unchanged = unchanged(&layers.value(&setting::UNCHANGED)?, &pattern)?;
 
     let mut shown_settings = Vec::new();
     for setting in SETTINGS.into_iter().filter(|setting| setting.of_job) {
@@ -275,6 +277,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
             parse::word(text, &words)
         })?,
         full_every: layers.value(&setting::FULL_EVERY)?.read(parse::duration_or_off)?,
+        unchanged,
         recipients,
         keys,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,
@@ -287,6 +290,19 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         threads,
         shown: shown_settings,
     })
+}
+
+/// The instant of a link is found by its name, and numbered names move.
+fn unchanged(value: &Value, pattern: &Pattern) -> Result<Unchanged> {
+    let words = [("copy", Unchanged::Copy), ("link", Unchanged::Link)];
+    let unchanged = value.read(|text| parse::word(text, &words))?;
+    if unchanged == Unchanged::Link && pattern.is_versioned() {
+        return Err(value.wrong(
+            "\"link\": when a link was made is known by its name, and names with {version} move; write a name with a \
+             date, or copy",
+        ));
+    }
+    Ok(unchanged)
 }
 
 /// The name of a link in the destination itself, which no archive or folder of archives can have.

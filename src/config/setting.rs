@@ -59,6 +59,8 @@ pub const VERIFY: Setting = setting("TARKEEP_VERIFY", "verify", "off");
 pub const CHANGE_DETECTION: Setting = setting("TARKEEP_CHANGE_DETECTION", "change-detection", "strict");
 /// How often everything is read, changed or not.
 pub const FULL_EVERY: Setting = setting("TARKEEP_FULL_EVERY", "full-every", "7d");
+/// What becomes of a run that finds nothing changed.
+pub const UNCHANGED: Setting = setting("TARKEEP_UNCHANGED", "unchanged", "copy");
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.
@@ -97,7 +99,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 33] = [
+pub const SETTINGS: [&Setting; 34] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -114,6 +116,7 @@ pub const SETTINGS: [&Setting; 33] = [
     &VERIFY,
     &CHANGE_DETECTION,
     &FULL_EVERY,
+    &UNCHANGED,
     &EXCLUDE,
     &EXCLUDE_FROM,
     &EXCLUDE_CACHES,

@@ -150,7 +150,7 @@ pub fn identity_at(path: &Path) -> Option<Identity> {
     rustix::fs::stat(path).ok().map(|about| identity(&about))
 }
 
-fn identity(about: &rustix::fs::Stat) -> Identity {
+pub(super) fn identity(about: &rustix::fs::Stat) -> Identity {
     Identity {
         device: about.st_dev,
         inode: about.st_ino,

@@ -14,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::folders::{Access, Folders};
+use super::place::{self, Identity, Place};
 use crate::archive::name::ArchiveName;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -161,6 +162,56 @@ impl Upload {
         failpoint("before-name");
         self.rename_others()?;
         let path = self.give_name(note)?;
+        self.settle(path)
+    }
+
+    /// Have the name be for another file that has one already, as one more name of it; what was written is discarded when
+    /// this is dropped. `note` hears the name just before, and may refuse it.
+    ///
+    /// None if `note` refused, or the file system makes no more names: what was written may be published all the same.
+    ///
+    /// # Errors
+    /// If the file is not the one of this identity any more, or anything fails as in [`Upload::publish`].
+    pub fn link(
+        &mut self,
+        to: &Place,
+        file: Identity,
+        mut note: impl FnMut(&ArchiveName) -> bool,
+    ) -> Result<Option<Published>> {
+        failpoint("before-link");
+        let give = |folder: &OwnedFd, name: &OsString| {
+            linkat(to.folder(), to.file(), folder, name, AtFlags::empty())
+        };
+        let mut refused = false;
+        let named = self.take_name(give, |name| {
+            refused = !note(name);
+            failpoint("link-noted");
+            !refused
+        })?;
+        match named {
+            Ok(()) => {}
+            // vfat and exfat say EPERM; ext4 counts to 65,000; the folder may be another mount.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM | Errno::MLINK | Errno::XDEV) => {
+                return Ok(None);
+            }
+            Err(_) if refused => return Ok(None),
+            Err(e) => return Err(Error::io("link archive", self.path(), e)),
+        }
+        let path = self.path();
+        let named = statat(self.folders.fd(), self.target.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        if !named.is_ok_and(|named| place::identity(&named) == file) {
+            let _ = unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty());
+            return Err(Error::failed(format!(
+                "link archive {}: what it was to be linked to has been replaced meanwhile",
+                printable_path(&path)
+            )));
+        }
+        self.written = file.bytes;
+        self.settle(path).map(Some)
+    }
+
+    /// Make the name durable.
+    fn settle(&mut self, path: PathBuf) -> Result<Published> {
         failpoint("named");
         if let Err(failure) = self.folders.sync() {
             return Err(match unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty()) {
@@ -200,6 +251,22 @@ impl Upload {
     fn give_name(&mut self, mut note: impl FnMut(&ArchiveName)) -> Result<PathBuf> {
         let gone = || Error::failed("the archive has its name already");
         let temporary = self.temporary.clone().ok_or_else(gone)?;
+        let give = |folder: &OwnedFd, name: &OsString| name_without_replacing(folder, &temporary, name);
+        let named = self.take_name(give, |name| {
+            note(name);
+            true
+        })?;
+        named.map_err(|e| Error::io("give the archive its name,", self.path(), e))?;
+        self.temporary = None;
+        Ok(self.path())
+    }
+
+    /// [`Upload::give_name`], in this way, which never replaces anything. The inner result is why it is not to be had.
+    fn take_name(
+        &mut self,
+        give: impl Fn(&OwnedFd, &OsString) -> rustix::io::Result<()>,
+        mut note: impl FnMut(&ArchiveName) -> bool,
+    ) -> Result<rustix::io::Result<()>> {
         loop {
             if let Target::Numbered(name) = &mut self.target {
                 while !name.is_versioned()
@@ -207,19 +274,17 @@ impl Upload {
                 {
                     *name = name.next();
                 }
-                note(name);
-            }
-            match name_without_replacing(self.folders.fd(), &temporary, &self.target.file_name()) {
-                Ok(()) => {
-                    self.temporary = None;
-                    return Ok(self.path());
+                if !note(name) {
+                    return Ok(Err(Errno::CANCELED));
                 }
+            }
+            match give(self.folders.fd(), &self.target.file_name()) {
                 Err(Errno::EXIST) => match &mut self.target {
                     Target::Numbered(name) if !name.is_versioned() => *name = name.next(),
                     Target::Numbered(_) => return Err(taken(&self.path()).with_exit(Exit::Failed)),
                     Target::Exact(_) => return Err(taken(&self.path())),
                 },
-                Err(e) => return Err(Error::io("give the archive its name,", self.path(), e)),
+                done => return Ok(done),
             }
         }
     }

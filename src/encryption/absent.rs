@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::locked;
 use crate::error::Result;
+use crate::uncached::Shared;
 
 const WHY: &str = "this tarkeep was built without age: use one that has it, or remove the setting";
 
@@ -146,7 +146,7 @@ impl Opened {
     ///
     /// # Errors
     /// Always.
-    pub fn open(_: File, path: &Path, _: &Keys) -> Result<Self> {
+    pub fn open(_: impl Into<Shared>, path: &Path, _: &Keys) -> Result<Self> {
         Err(cannot(path))
     }
 

@@ -4,9 +4,7 @@
 //! those before it. The crate's readers have a position; threads that read at the same time have one each.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,10 +17,11 @@ use super::keys::{Keys, Limited, Opening, copy};
 use super::refused::{io as io_error, refused};
 use super::{ARMOR, is_encrypted};
 use crate::error::{Error, Result};
+use crate::uncached::Shared;
 
 /// A file whose key is known.
 pub struct Opened {
-    file: Arc<File>,
+    file: Arc<Shared>,
     key: FileKey,
     shape: Shape,
 }
@@ -43,8 +42,8 @@ impl Opened {
     ///
     /// # Errors
     /// If no key opens it, its beginning is damaged, or it cannot be read.
-    pub fn open(file: File, path: &Path, keys: &Keys) -> Result<Self> {
-        let file = Arc::new(file);
+    pub fn open(file: impl Into<Shared>, path: &Path, keys: &Keys) -> Result<Self> {
+        let file = Arc::new(file.into());
         let failed = |e| Error::io("read archive", path, e);
         let mut start = [0; ARMOR.len()];
         let count = file.read_at(&mut start, 0).map_err(failed)?;
@@ -82,7 +81,7 @@ impl Opened {
 
     /// How many bytes the file has.
     pub fn stored(&self) -> u64 {
-        self.file.metadata().map_or(0, |about| about.len())
+        self.file.file().metadata().map_or(0, |about| about.len())
     }
 
     /// Whether its end is missing or damaged.
@@ -169,12 +168,12 @@ impl<R: Read> Read for InOurWords<R> {
 
 /// A file with a position of its own.
 struct At {
-    file: Arc<File>,
+    file: Arc<Shared>,
     at: u64,
 }
 
 impl At {
-    fn start(file: &Arc<File>) -> Self {
+    fn start(file: &Arc<Shared>) -> Self {
         Self { file: Arc::clone(file), at: 0 }
     }
 }
@@ -192,7 +191,7 @@ impl Seek for At {
         let at = match to {
             SeekFrom::Start(at) => Some(at),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
+            SeekFrom::End(by) => self.file.file().metadata()?.len().checked_add_signed(by),
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)

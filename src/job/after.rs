@@ -1,11 +1,18 @@
 //! What follows a published archive, under the same lock. Nothing here can cost the archive: what fails is told, and the
 //! run ends with exit code 4.
 
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+
+use chrono::{DateTime, Utc};
+
 use crate::config::Job;
 use crate::destination::{Local, Lock};
 use crate::error::Result;
-use crate::prune::{self, Policy};
+use crate::prune::{self, Policy, Pruned};
 use crate::retention::Keep;
+use crate::state::Fate;
 
 use super::{Hands, Made, state_folder};
 
@@ -44,6 +51,40 @@ fn apply(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut M
     }
     made.held = plan.held;
     Ok(())
+}
+
+/// Forget what was remembered of archives, encrypted ones and links, that were just deleted or have been gone for long. It
+/// is a note: what fails is said, and the next run tries again.
+pub fn forget(job: &Job, destination: &Local, _: &Lock, pruned: Option<&Pruned>, now: DateTime<Utc>) {
+    let versioned = job.pattern.is_versioned();
+    let deleted: HashSet<(&str, u64)> = pruned
+        .iter()
+        .flat_map(|pruned| &pruned.deleted)
+        .map(|deleted| (deleted.name.as_str(), deleted.bytes))
+        .collect();
+    // Numbered names move: there the size says which is which.
+    let sizes: Option<HashSet<u64>> = versioned
+        .then(|| destination.archives(&job.pattern).ok())
+        .flatten()
+        .map(|found| found.into_iter().map(|stored| stored.bytes).collect());
+    let fate = |name: &str, bytes: u64| {
+        if versioned {
+            return match &sizes {
+                None => Fate::Unknown,
+                Some(sizes) if sizes.contains(&bytes) => Fate::There,
+                Some(_) => Fate::Missing,
+            };
+        }
+        match fs::symlink_metadata(destination.root().join(name)) {
+            Ok(_) => Fate::There,
+            Err(e) if e.kind() == ErrorKind::NotFound && deleted.contains(&(name, bytes)) => Fate::Deleted,
+            Err(e) if e.kind() == ErrorKind::NotFound => Fate::Missing,
+            Err(_) => Fate::Unknown,
+        }
+    };
+    if let Err(error) = state_folder(job).forget(&job.name, now, fate) {
+        log::warn!("{error}");
+    }
 }
 
 /// By what the job's archives are kept.

@@ -6,12 +6,16 @@ use chrono::DateTime;
 
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
+use crate::archive::name::ArchiveName;
 use crate::archive::reader::{self, Archive, Opened};
+use crate::archive::store::Store;
 use crate::config::{ChangeDetection, Job};
-use crate::destination::Local;
+use crate::destination::{Identity, Local, Stored};
+use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::report::Report;
 use crate::state::{Folder, Record};
+use crate::uncached::Shared;
 use crate::zone::Tz;
 
 /// A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
@@ -22,6 +26,18 @@ const LOOKED_AT: usize = 10;
 pub struct Last {
     report: Option<Report>,
     archive: Option<(About, Box<Archive>)>,
+    known: Option<Known>,
+}
+
+/// Which file that is.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Its name below the destination.
+    pub name: ArchiveName,
+    /// What tells it from another.
+    pub file: Identity,
+    /// The instant that its index says, in RFC 3339.
+    pub says: String,
 }
 
 /// Look for it.
@@ -34,17 +50,21 @@ pub fn last(job: &Job, destination: &Local) -> Last {
             if can_reuse(job) {
                 log::info!("job {}: not built on {path}: it is encrypted", job.name);
             }
-            return Last { report: Some(counts(record)), archive: None };
+            return Last { report: Some(counts(record)), ..Last::default() };
         }
-        let why = match reader::open(&stored.path) {
-            Ok(Opened::Indexed(archive)) => match archive.about() {
+        let why = match look(destination, stored) {
+            Ok((file, Opened::Indexed(archive))) => match archive.about() {
                 Ok(about) if about.job == job.name => {
-                    return Last { report: Some(about.report.clone()), archive: Some((about, archive)) };
+                    let known = Known { name: stored.name.clone(), file, says: about.instant.clone() };
+                    let report = Some(about.report.clone());
+                    return Last { report, archive: Some((about, archive)), known: Some(known) };
                 }
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
             },
-            Ok(Opened::Unindexed(unindexed)) => unindexed.damage.unwrap_or_else(|| "it has no index".into()),
+            Ok((_, Opened::Unindexed(unindexed))) => {
+                unindexed.damage.unwrap_or_else(|| "it has no index".into())
+            }
             Err(error) => error.to_string(),
         };
         if can_reuse(job) {
@@ -52,6 +72,13 @@ pub fn last(job: &Job, destination: &Local) -> Last {
         }
     }
     Last::default()
+}
+
+/// Open it so that reading it, which is done once a night, does not leave it in the page cache.
+fn look(destination: &Local, stored: &Stored) -> Result<(Identity, Opened)> {
+    let (file, identity) = destination.place(&stored.name)?.open()?;
+    let store = Store::plain(Shared::new(file)).map_err(|e| Error::io("open archive", &stored.path, e))?;
+    Ok((identity, reader::from_store(store, &stored.path)?))
 }
 
 /// Whether archives of this job can take anything over: without an index, or without the key to read them, they cannot.
@@ -76,6 +103,11 @@ impl Last {
     /// What came of the run that made it.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
+    }
+
+    /// Which file it is, if it has an index.
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
     }
 
     /// Take nothing over from it.

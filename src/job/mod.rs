@@ -3,6 +3,7 @@
 mod after;
 mod base;
 mod guard;
+mod link;
 mod proof;
 pub mod recheck;
 mod versions;
@@ -37,7 +38,7 @@ use crate::state::{Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
-pub use after::policy;
+pub use after::{forget, policy};
 use base::Last;
 
 /// What a run made.
@@ -47,6 +48,8 @@ pub struct Made {
     pub path: Option<PathBuf>,
     /// Its name below the destination, without its ending, if it has one.
     pub name: Option<String>,
+    /// The name below the destination of the archive that it is a hard link to, if nothing had changed.
+    pub link: Option<String>,
     /// When the run began, which is the time that the archive's name says.
     pub instant: DateTime<Tz>,
     /// What is in it, and what is not.
@@ -74,8 +77,12 @@ impl Made {
     }
 }
 
-/// The size of an archive, and what it is the compressed form of.
-pub fn stored(report: &Report) -> String {
+/// The size of what was made, and what it is the compressed form of.
+pub fn stored(made: &Made) -> String {
+    let report = &made.report;
+    if let Some(link) = &made.link {
+        return format!("{}, a link to {link}: nothing has changed", human_bytes(report.stored));
+    }
     let share = if report.raw == 0 { 100.0 } else { 100.0 * report.stored as f64 / report.raw as f64 };
     let mut text = format!(
         "{}, {share:.1}% of the tar stream's {}",
@@ -120,7 +127,7 @@ pub fn log(job: &Job, made: &Made) {
         report.skipped.count,
         report.changed.count,
         report.vanished.count,
-        stored(report),
+        stored(made),
         took(report, made.took)
     );
     if let Some(pruned) = made.pruned.as_ref().filter(|pruned| !pruned.deleted.is_empty()) {
@@ -167,6 +174,7 @@ fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     let lock = destination.lock(&format!("job {}", job.name), &run.instant.to_rfc3339())?;
     let mut made = run.into(&destination, &lock, full, &mut |_| {})?;
     after::prune(job, hands, &destination, &lock, &mut made);
+    after::forget(job, &destination, &lock, made.pruned.as_ref(), hands.clock.now());
     Ok(made)
 }
 
@@ -226,6 +234,17 @@ pub fn verification(job: &Job) -> String {
 /// Where the state of a job is kept.
 pub fn state_folder(job: &Job) -> Folder {
     Folder::new(job.state.clone().unwrap_or_else(|| job.destination.join(destination::OWN_FOLDER)))
+}
+
+/// When an archive was made, of which the index says `says`: of a link, when that was, if one of these jobs knows it.
+pub fn instant(jobs: &[Job], path: &Path, bytes: u64, says: String) -> String {
+    let link = path.canonicalize().ok().and_then(|path| {
+        jobs.iter().find_map(|job| {
+            let name = path.strip_prefix(job.destination.canonicalize().ok()?).ok()?.to_str()?;
+            state_folder(job).links(&job.name).find(name, bytes, &says).map(|link| link.instant.clone())
+        })
+    });
+    link.unwrap_or(says)
 }
 
 /// The folder that the job's archives are kept in.
@@ -320,7 +339,7 @@ impl<'a> Run<'a> {
         full: bool,
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Made> {
-        let Self { job, .. } = self;
+        let Self { job, hands, .. } = self;
         for litter in destination.sweep(lock, &job.pattern)? {
             log::info!("removed what a dead run left behind: {}", printable_path(&litter));
         }
@@ -337,7 +356,18 @@ impl<'a> Run<'a> {
         let mut upload =
             destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
         let path = upload.path();
+        let known = last.known().cloned();
         let written = self.write(last, &root, &mut upload, &path, seen)?;
+        if let (true, Some(known)) = (written.unchanged, known) {
+            let link = link::Link { job, instant: self.instant, stop: hands.stop };
+            if let Some((published, to)) = link.publish(destination, &mut upload, &known)? {
+                drop(upload);
+                let mut made = self.made(written, Some(published));
+                made.link = Some(to);
+                after::link(job, destination, lock, &mut made);
+                return Ok(made);
+            }
+        }
         if job.pattern.is_versioned() {
             let room = versions::room(job, destination)?;
             let name = job.pattern.name(self.instant.naive_local(), ending(job), room.free);
@@ -418,13 +448,17 @@ impl<'a> Run<'a> {
         Ok(self.made(written, Some(published)))
     }
 
-    fn made(&self, written: Written, published: Option<Published>) -> Made {
+    fn made(&self, mut written: Written, published: Option<Published>) -> Made {
+        if let Some(published) = &published {
+            written.report.stored = published.bytes;
+        }
         let (path, name) = published.map_or((None, None), |published| {
             (Some(published.path), published.name.map(|name| name.short()))
         });
         Made {
             path,
             name,
+            link: None,
             instant: self.instant,
             report: written.report,
             took: self.began.elapsed(),

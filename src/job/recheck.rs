@@ -1,8 +1,10 @@
 //! Archives that are there already, read back: what disks lose in silence is found while there are others.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,17 +20,30 @@ use crate::destination::{Identity, Local, identity_at};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::inventory::{self, Item};
+use crate::pace::Pace;
 use crate::printable::{counted, printable, printable_path};
 use crate::progress::Progress;
 use crate::state::{Checked, CheckedArchives};
 use crate::stop::Stop;
 use crate::sys;
+use crate::uncached::Shared;
 
 /// For so long new archives are begun at one due time; what is begun is finished.
 const BEGIN_FOR: Duration = Duration::from_mins(10);
 
+/// Bytes a second: a fifth of what one hard disk reads, so that others have the rest.
+const RATE: u64 = 32 << 20;
+
+/// An archive that would take longer at that rate is read in about this time, if the disk can: a run that is due waits for it.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// How fast an archive of this size is read.
+fn rate(bytes: u64) -> u64 {
+    RATE.max(bytes.div_ceil(LONGEST.as_secs()))
+}
+
 /// Verify the job's archives that were not read for longest, one after the other, on one thread and behind all other
-/// work, for about ten minutes.
+/// work, for about ten minutes, and no faster than others notice. What are names of one file is read once.
 ///
 /// # Errors
 /// If one is damaged: it is remembered, and the others are read all the same. If the destination cannot be read.
@@ -38,24 +53,27 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     let destination = open(job)?;
     let items = inventory::take(&destination, &job.pattern, &job.name, &state_folder(job))?;
     let known = state_folder(job).checked(&job.name);
-    let mut waiting: Vec<(Option<DateTime<Utc>>, &Item)> = items
-        .iter()
-        // What others have made, or cut off, is not ours to watch.
-        .filter(|item| item.own.is_ok() || item.damage.is_some())
-        .map(|item| (last_read(item, &known), item))
-        .collect();
-    waiting.sort_by_key(|(read, item)| (*read, item.stored.name.local, item.stored.name.number));
+    // What others have made, or cut off, is not ours to watch.
+    let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
+    let all = items.iter().filter(ours).count() as u64;
+    let mut waiting = by_file(items.iter().filter(ours), &known);
+    waiting.sort_by_key(|(read, names)| {
+        let name = &names[0].stored.name;
+        (*read, name.local, name.number)
+    });
     let (mut read, mut damaged) = (0, Vec::new());
-    for (_, item) in &waiting {
+    for (_, names) in &waiting {
         if read > 0 && began.elapsed() >= BEGIN_FOR {
             break;
         }
-        match one(job, &destination, item, clock, stop) {
-            Ok(None) => read += 1,
+        match one(job, &destination, names, clock, stop) {
+            Ok(None) => read += names.len(),
             Ok(Some(damage)) => {
-                read += 1;
-                log::error!("archive {}: {damage}", printable_path(&item.stored.path));
-                damaged.push(item.stored.name.to_string());
+                read += names.len();
+                for item in names {
+                    log::error!("archive {}: {damage}", printable_path(&item.stored.path));
+                    damaged.push(item.stored.name.to_string());
+                }
             }
             Err(error) if stop.asked().is_some() => return Err(error),
             Err(error) => log::warn!("{error}"),
@@ -65,7 +83,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
         "job {}: {} of {} read back, {} damaged",
         job.name,
         read,
-        counted(waiting.len() as u64, "archive", "archives"),
+        counted(all, "archive", "archives"),
         damaged.len()
     );
     match damaged.first() {
@@ -76,6 +94,27 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
             printable(first.as_bytes())
         ))),
     }
+}
+
+/// The names of each file together, the newest first, and when it was last read.
+fn by_file<'a>(
+    items: impl Iterator<Item = &'a Item>,
+    known: &CheckedArchives,
+) -> Vec<(Option<DateTime<Utc>>, Vec<&'a Item>)> {
+    let mut files: Vec<(Option<DateTime<Utc>>, Vec<&Item>)> = Vec::new();
+    let mut places = HashMap::new();
+    for item in items {
+        let place = match item.file() {
+            Some(file) => *places.entry(file).or_insert(files.len()),
+            None => files.len(),
+        };
+        if place == files.len() {
+            files.push((None, Vec::new()));
+        }
+        files[place].0 = files[place].0.max(last_read(item, known));
+        files[place].1.push(item);
+    }
+    files
 }
 
 /// When an archive was last read: by a verification, or when it was made, as each is read back then.
@@ -94,26 +133,35 @@ pub fn remembered<'a>(item: &Item, known: &'a CheckedArchives) -> Option<&'a Che
 fn one(
     job: &Job,
     destination: &Local,
-    item: &Item,
+    names: &[&Item],
     clock: &dyn Clock,
     stop: &Stop,
 ) -> Result<Option<String>> {
+    let item = names[0];
     let place = destination.place(&item.stored.name)?;
     let (file, identity) = place.open()?;
     let (path, progress) = (&item.stored.path, Progress::default());
     let options = Options { depth: Depth::Full, threads: 1 };
-    let verified = match (Store::open(file, path, &job.keys), item.record.as_ref()) {
+    let pace = Arc::new(Pace::new(rate(identity.bytes), stop));
+    let open = Store::open(Shared::new(file), path, &job.keys).map(|store| store.at(Arc::clone(&pace)));
+    let verified = match (open, item.record.as_ref()) {
         (Ok(store), _) => {
             from_store(store, path).and_then(|opened| verify_opened(opened, path, options, stop, &progress))
         }
         // Without a key, whether the file is as it was written.
         (Err(error), Some(record)) => match record.hash() {
-            Some(hash) => verify_hash(place.open()?.0, path, (hash, record.entries), stop, &progress),
+            Some(hash) => {
+                let failed = |e| Error::io("read archive", path, e);
+                let bytes = Store::plain(Shared::new(place.open()?.0)).map_err(failed)?.at(pace);
+                let reader = bytes.reader().map_err(failed)?;
+                verify_hash(reader, path, (hash, record.entries), stop, &progress)
+            }
             None => Err(error),
         },
         (Err(error), None) => Err(error),
     };
-    remember(job, destination.root(), &item.stored.name, identity, &verified, clock.now())?;
+    let names: Vec<&ArchiveName> = names.iter().map(|item| &item.stored.name).collect();
+    remember(job, destination.root(), &names, identity, &verified, clock.now())?;
     Ok(damage(&verified?))
 }
 
@@ -124,14 +172,15 @@ fn damage(verified: &Verified) -> Option<String> {
     })
 }
 
-/// Remember what came of verifying an archive of this job: sound, damaged, or on a disk that cannot read it.
+/// Remember what came of verifying an archive of this job, by all its names, of which there is at least one: sound, damaged,
+/// or on a disk that cannot read it.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn remember(
     job: &Job,
     root: &Path,
-    name: &ArchiveName,
+    names: &[&ArchiveName],
     file: Identity,
     verified: &Result<Verified>,
     now: DateTime<Utc>,
@@ -146,9 +195,11 @@ pub fn remember(
         Err(_) => return Ok(()),
     };
     let Identity { bytes, modified, inode, .. } = file;
-    let checked = Checked { name: name.to_string(), bytes, modified, inode, verified: now, damage };
+    let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let Some(name) = names.pop() else { return Ok(()) };
+    let checked = Checked { name, bytes, modified, inode, verified: now, damage };
     let is_there = |name: &str| fs::symlink_metadata(root.join(name)).is_ok_and(|about| about.size() > 0);
-    state_folder(job).note_checked(&job.name, checked, is_there)
+    state_folder(job).note_checked(&job.name, checked, &names, is_there)
 }
 
 /// What is known to be damaged and still there, in one sentence.
@@ -172,4 +223,17 @@ pub fn damaged(job: &Job, root: &Path) -> Option<String> {
         printable(first.name.as_bytes()),
         first.damage.as_deref().unwrap_or_default()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_take_longer_than_an_hour_is_read_faster() {
+        assert_eq!(rate(0), RATE);
+        assert_eq!(rate(RATE * 3600), RATE);
+        assert_eq!(rate(RATE * 3600 + 1), RATE + 1);
+        assert_eq!(rate(3600 << 30), 1 << 30);
+    }
 }

@@ -8,8 +8,8 @@ use rustix::fs::{SeekFrom, Statx, seek};
 use rustix::io::{Errno, pread};
 
 use super::open::{stat, times};
-use super::uncached::{Pages, Way};
 use crate::entry::Content;
+use crate::uncached::{Pages, Way};
 
 /// More pieces of data than this are not listed, and the holes between them are read as zeros.
 const MOST_PIECES: usize = 100_000;

@@ -9,7 +9,6 @@ mod exclude;
 mod folder;
 mod open;
 mod steady;
-mod uncached;
 mod walk;
 mod xattr;
 

@@ -19,13 +19,13 @@ use super::open::{
     Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat, stat_name, times,
 };
 use super::steady::Steady;
-use super::uncached::Ways;
 use super::xattr::Xattrs;
 use super::{Options, Source};
 use crate::entry::{Content, Entry, Find, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
+use crate::uncached::{Way, Ways};
 
 /// So many folders on the way down stay open; those above are found again by `..`, and the root stays open too.
 const KEPT_OPEN: usize = 16;
@@ -562,6 +562,6 @@ fn size_of(folder: BorrowedFd<'_>, name: &[u8]) -> u64 {
 fn is_cache(folder: BorrowedFd<'_>) -> bool {
     let Ok(Opened::File(fd, stat)) = open(folder, c"CACHEDIR.TAG", Hint::File) else { return false };
     let mut begin = [0; CACHEDIR_SIGNATURE.len()];
-    let mut body = Body::new(fd, stat, super::uncached::Way::default());
+    let mut body = Body::new(fd, stat, Way::default());
     matches!(body.read(&mut begin), Ok(length) if begin[..length] == CACHEDIR_SIGNATURE[..])
 }

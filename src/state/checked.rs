@@ -33,7 +33,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckedArchives {
-    /// One for each file.
+    /// One for each name of a file.
     pub archives: Vec<Checked>,
 }
 
@@ -69,17 +69,27 @@ impl Folder {
         Self::read(&self.checked_file(job))
     }
 
-    /// Remember that an archive was read back; what is remembered of archives that are not there any more is forgotten.
+    /// Remember that an archive was read back, which these are the names of besides its own; what is remembered of archives
+    /// that are not there any more is forgotten.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn note_checked(&self, job: &str, found: Checked, is_there: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn note_checked(
+        &self,
+        job: &str,
+        found: Checked,
+        others: &[String],
+        is_there: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         self.create()?;
         let lock = super::open_lock(&self.file(job, "lock"))?;
         let _ = lock.lock();
         let mut all = self.checked(job);
-        all.archives
-            .retain(|known| !known.is_of(&found) && known.name != found.name && is_there(&known.name));
+        all.archives.retain(|known| {
+            let is_named = known.name == found.name || others.contains(&known.name);
+            !known.is_of(&found) && !is_named && is_there(&known.name)
+        });
+        all.archives.extend(others.iter().map(|name| Checked { name: name.clone(), ..found.clone() }));
         all.archives.push(found);
         self.write(&self.checked_file(job), &all)
     }

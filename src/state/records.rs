@@ -4,16 +4,12 @@
 //! It says what an index would, as far as that is in the clear anyway: how many, how large, when. No name of a file is
 //! in it. Lost, it costs what is known of archives without their key, and never an archive.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-
-use rustix::fs::OFlags;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Folder;
-use crate::error::{Error, Result, cause_text};
-use crate::printable::printable_path;
+use super::lines::{self, Fate};
+use super::{Folder, Linked};
+use crate::error::Result;
 
 /// What is remembered of one archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,18 +75,7 @@ impl Records {
 impl Folder {
     /// What is remembered of the encrypted archives of a job. What cannot be read is a warning, and counts as none.
     pub fn records(&self, job: &str) -> Records {
-        let path = self.file(job, "encrypted");
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Records::default(),
-            Err(e) => {
-                log::warn!("read records {}: {}", printable_path(&path), cause_text(&e));
-                return Records::default();
-            }
-        };
-        // A line that a dead run did not finish is none.
-        let lines = text.split(|byte| *byte == b'\n');
-        Records(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        Records(lines::read(&self.file(job, "encrypted")))
     }
 
     /// Remember an encrypted archive. When this returns, the disk has it.
@@ -98,38 +83,26 @@ impl Folder {
     /// # Errors
     /// If it cannot be written.
     pub fn remember(&self, job: &str, record: &Record) -> Result<()> {
-        self.create()?;
-        let path = self.file(job, "encrypted");
-        let failed = |e: io::Error| Error::io("write record", &path, e);
-        let mut line = serde_json::to_vec(record).expect("plain data with text keys always serialises");
-        line.push(b'\n');
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o640);
-        // The folder may belong to somebody whom root must not write elsewhere for.
-        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
-        let mut file = file.map_err(failed)?;
-        if !ends_with_a_line(&mut file).map_err(failed)? {
-            line.insert(0, b'\n');
-        }
-        file.write_all(&line).and_then(|()| file.sync_all()).map_err(failed)?;
-        File::open(&self.0)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| Error::io("sync state folder", &self.0, e))
+        self.add_line(&self.file(job, "encrypted"), record)
     }
-}
 
-fn ends_with_a_line(file: &mut File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
+    /// Forget what was remembered of archives, encrypted ones and links, that are not there any more; `fate` is asked with
+    /// the name and the size of each. Only for who has the destination's lock.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was remembered is whole then.
+    pub fn forget(&self, job: &str, now: DateTime<Utc>, fate: impl Fn(&str, u64) -> Fate) -> Result<()> {
+        self.sift_lines(&self.file(job, "encrypted"), now, |record: &Record| {
+            fate(&record.name, record.bytes)
+        })?;
+        self.sift_lines(&self.file(job, "links"), now, |link: &Linked| fate(&link.name, link.bytes))
     }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn record(name: &str, bytes: u64, entries: u64) -> Record {
@@ -150,6 +123,56 @@ mod tests {
         assert_eq!(records.named("a").unwrap().entries, 4);
         assert!(records.find("b", 2).is_none() && records.find("c", 1).is_none());
         assert!(folder.records("other").named("a").is_none());
+    }
+
+    #[test]
+    fn a_record_goes_at_once_when_its_archive_was_deleted_and_late_when_it_is_missing() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = Folder::new(base.path());
+        for name in ["deleted", "missing", "there", "unknown"] {
+            folder.remember("data", &record(name, 1, 1)).unwrap();
+            let link = Linked { name: name.into(), bytes: 1, ..Linked::default() };
+            folder.remember_link("data", &link).unwrap();
+        }
+        let fate = |name: &str, bytes| {
+            assert_eq!(bytes, 1);
+            match name {
+                "deleted" => Fate::Deleted,
+                "missing" => Fate::Missing,
+                "there" => Fate::There,
+                _ => Fate::Unknown,
+            }
+        };
+        let left = || {
+            let records = folder.records("data");
+            let links = folder.links("data");
+            let names = ["deleted", "missing", "there", "unknown"];
+            let is_left = |name: &&str| {
+                let left = records.named(name).is_some();
+                assert_eq!(links.find(name, 1, "").is_some(), left, "{name}");
+                left
+            };
+            names.into_iter().filter(is_left).collect::<Vec<_>>()
+        };
+        let day = |day: i64| DateTime::UNIX_EPOCH + chrono::TimeDelta::days(day);
+        folder.forget("data", day(0), fate).unwrap();
+        assert_eq!(left(), ["missing", "there", "unknown"]);
+        folder.forget("data", day(29), fate).unwrap();
+        assert_eq!(left(), ["missing", "there", "unknown"]);
+        // Back for a night, by a disk that was not mounted.
+        folder.forget("data", day(30), |_, _| Fate::There).unwrap();
+        folder.forget("data", day(31), fate).unwrap();
+        folder.forget("data", day(60), fate).unwrap();
+        assert_eq!(left(), ["missing", "there", "unknown"]);
+        // What nobody can tell stays as it is, however long.
+        folder.forget("data", day(61), |_, _| Fate::Unknown).unwrap();
+        assert_eq!(left(), ["missing", "there", "unknown"]);
+        folder.forget("data", day(61), fate).unwrap();
+        assert_eq!(left(), ["there", "unknown"]);
+        let before = std::fs::metadata(folder.file("data", "links")).unwrap();
+        folder.forget("data", day(62), fate).unwrap();
+        let after = std::fs::metadata(folder.file("data", "links")).unwrap();
+        assert_eq!(before.ino(), after.ino(), "nothing is written where nothing goes");
     }
 
     #[test]

@@ -51,12 +51,29 @@ pub fn run(root: &Path, bytes: usize) -> Result<Published> {
     })
 }
 
+/// The archive that is there already when a link is made to it.
+pub const OLDER: &str = "2026-11-19/01-00-00.tar.gz";
+
+/// One run of a writer that finds nothing changed: lock, sweep, write, and a link to [`OLDER`] instead.
+pub fn run_linking(root: &Path) -> Result<Published> {
+    let local = Local::open(root, options())?;
+    let lock = local.lock("test", "2026-11-20T01:00:00Z")?;
+    local.sweep(&lock, &Pattern::default())?;
+    let mut upload = local.begin(&lock, &name())?;
+    upload.write_all(&content(BYTES)).map_err(|e| upload.failed(e))?;
+    let place = local.place(&Pattern::default().parse(OLDER).unwrap())?;
+    let (_, file) = place.open()?;
+    Ok(upload.link(&place, file, |_| true)?.expect("this file system has links"))
+}
+
 /// Not a test by itself: with `TARKEEP_TEST_ROOT` this process is a writer.
 #[test]
 fn publish() {
     let Some(root) = std::env::var_os("TARKEEP_TEST_ROOT") else { return };
     let bytes = std::env::var("TARKEEP_TEST_BYTES").unwrap().parse().unwrap();
-    let code = match run(Path::new(&root), bytes) {
+    let root = Path::new(&root);
+    let linking = std::env::var_os("TARKEEP_TEST_LINK").is_some();
+    let code = match if linking { run_linking(root) } else { run(root, bytes) } {
         Ok(_) => 0,
         Err(e) => {
             eprintln!("{e}");
@@ -92,8 +109,18 @@ pub struct Stopped(Option<Child>);
 impl Stopped {
     /// Not in a release build, which knows no steps to stop at; a test asks [`can_stop`] first.
     pub fn at(step: &str, root: &Path) -> Self {
-        let child =
-            writer(&[], root, BYTES).env("TARKEEP_FAILPOINT", format!("{step}:stop")).spawn().unwrap();
+        Self::of(writer(&[], root, BYTES), step)
+    }
+
+    /// One that makes a link.
+    pub fn linking_at(step: &str, root: &Path) -> Self {
+        let mut writer = writer(&[], root, BYTES);
+        writer.env("TARKEEP_TEST_LINK", "1");
+        Self::of(writer, step)
+    }
+
+    fn of(mut writer: Command, step: &str) -> Self {
+        let child = writer.env("TARKEEP_FAILPOINT", format!("{step}:stop")).spawn().unwrap();
         let pid = Pid::from_child(&child);
         // Does not take the child's end away from the one who waits for it below.
         let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

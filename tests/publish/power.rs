@@ -1,11 +1,12 @@
 //! The power fails, or the process is killed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::ioctl::{Setter, ioctl};
 
-use crate::child::{self, BYTES, PUBLISHED, Stopped, assert_none_or_whole, left};
+use crate::child::{self, BYTES, OLDER, PUBLISHED, Stopped, assert_none_or_whole, left};
 use crate::common::disk::Disk;
 
 /// `FS_IOC_SHUTDOWN` with the flag `NOLOGFLUSH`: nothing reaches the disk from here on, not even the journal.
@@ -46,6 +47,37 @@ fn a_power_failure_at_any_step_leaves_no_archive_or_a_whole_one() {
         wanted.extend(there.then_some("2026-11-20/01-00-00-2.tar.gz"));
         wanted.push(PUBLISHED[1]);
         assert_eq!(left(disk.path()), wanted, "{step}: the next run sweeps");
+    }
+}
+
+#[test]
+fn a_power_failure_at_any_step_of_a_link_leaves_no_name_or_one_of_the_whole_archive() {
+    if !child::can_stop() {
+        return;
+    }
+    for step in ["folders-made", "temporary-made", "before-link", "link-noted", "named", "synced", "done"] {
+        let Some(disk) = Disk::ext4(24, None) else { return };
+        fs::create_dir(disk.path().join("2026-11-19")).unwrap();
+        fs::write(disk.path().join(OLDER), child::content(BYTES)).unwrap();
+        rustix::fs::sync();
+
+        let writer = Stopped::linking_at(step, disk.path());
+        cut_off(disk.path());
+        let output = writer.go_on();
+        let disk = disk.as_found_later();
+
+        let there = assert_none_or_whole(disk.path(), BYTES, step);
+        assert_eq!(output.status.code(), Some(i32::from(!matches!(step, "synced" | "done"))), "{step}");
+        assert!(there || !output.status.success(), "{step}: it was promised, and is not there");
+        assert_eq!(fs::read(disk.path().join(OLDER)).unwrap(), child::content(BYTES), "{step}");
+
+        child::run_linking(disk.path()).unwrap();
+        let mut wanted = vec!["2026-11-19", OLDER, PUBLISHED[0]];
+        wanted.extend(there.then_some("2026-11-20/01-00-00-2.tar.gz"));
+        wanted.push(PUBLISHED[1]);
+        assert_eq!(left(disk.path()), wanted, "{step}: the next run sweeps");
+        let names = fs::metadata(disk.path().join(OLDER)).unwrap().nlink();
+        assert_eq!(names, 2 + u64::from(there), "{step}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! An archive that is built on the last one is the archive that reading everything would have made, byte by byte; and
 //! nothing is taken over that may have changed, or that is damaged.
 
+mod cache;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
 mod edits;
 mod full;
+mod link;
 mod nights;
 mod races;
 mod random;

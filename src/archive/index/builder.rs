@@ -75,6 +75,17 @@ impl Builder {
         (self.stored, self.raw)
     }
 
+    /// Whether an archive with these pages of segments and of entries has the same data, byte for byte, and the same
+    /// entries: all that may differ is what it says about itself. Nothing may be added afterwards.
+    pub fn is_as_in(&mut self, segments: &[Page], entries: &[Page]) -> bool {
+        self.close_segments();
+        self.close_entries();
+        let of = |segments: bool| {
+            self.pages.iter().filter(move |page| matches!(page.kind, PageKind::Segments { .. }) == segments)
+        };
+        of(true).eq(segments) && of(false).eq(entries)
+    }
+
     fn close_segments(&mut self) {
         let records = std::mem::take(&mut self.segments);
         if !records.is_empty() {

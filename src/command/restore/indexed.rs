@@ -41,7 +41,8 @@ pub fn run(plan: &Plan, archive: &Archive, parts: &[Part]) -> Result<Exit> {
     if parts.iter().any(|part| part.amount.entries == 0) {
         return Err(Error::usage("nothing in the archive was asked for"));
     }
-    let heading = format!("archive {} of {}", printable_path(archive.path()), archive.about()?.instant);
+    let instant = job::instant(&config.jobs, archive.path(), archive.length(), archive.about()?.instant);
+    let heading = format!("archive {} of {instant}", printable_path(archive.path()));
     let extracted =
         plan.carry_out(&heading, parts, |part, root, hands| extract(archive, root, &part.selection, hands))?;
     extracted.map_or(Ok(Exit::Complete), |extracted| plan.done(parts, &extracted, "run as root to have them"))

@@ -2,8 +2,9 @@
 //! `docs/decisions/page-cache.md` has the measurements.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -27,18 +28,18 @@ const SMALL: u64 = 64 * 1024;
 const WINDOW: u64 = 32 * 1024 * 1024;
 
 /// How files of one file system are read: the best way until it turns out not to be there.
-pub(super) type Way = Arc<AtomicU8>;
+pub type Way = Arc<AtomicU8>;
 
 /// The ways by file system.
 #[derive(Debug, Default)]
-pub(super) struct Ways {
+pub struct Ways {
     last: Option<(u64, Way)>,
     all: HashMap<u64, Way>,
 }
 
 impl Ways {
     /// The way for files on this device.
-    pub(super) fn of(&mut self, device: u64) -> Way {
+    pub fn of(&mut self, device: u64) -> Way {
         match &self.last {
             Some((last, way)) if *last == device => Arc::clone(way),
             _ => {
@@ -52,7 +53,7 @@ impl Ways {
 
 /// What reading one file does to the cache.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub struct Pages {
     way: Way,
     size: u64,
     /// A small file from here on was not cached.
@@ -62,12 +63,13 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new(way: Way, size: u64) -> Self {
+    /// Of a file of this size, not read yet.
+    pub fn new(way: Way, size: u64) -> Self {
         Self { way, size, drop_from: None, window: None, ahead: None }
     }
 
     /// Read at this offset; no more than is there.
-    pub(super) fn read(&mut self, file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub fn read(&mut self, file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
             let outcome = match self.way.load(Ordering::Relaxed) {
                 DROPPED => preadv2(file, &mut [IoSliceMut::new(buffer)], offset, DONTCACHE),
@@ -121,7 +123,7 @@ impl Pages {
     }
 
     /// Reading has ended.
-    pub(super) fn done(&mut self, file: BorrowedFd<'_>) {
+    pub fn done(&mut self, file: BorrowedFd<'_>) {
         if let Some(from) = self.drop_from.take() {
             forget(file, from / PAGE * PAGE, self.size);
         }
@@ -131,6 +133,94 @@ impl Pages {
             ahead.drop_new_pages(file);
         }
     }
+}
+
+/// A file that several threads read, each where it likes.
+#[derive(Debug)]
+pub struct Shared {
+    file: File,
+    way: AtomicU8,
+}
+
+impl From<File> for Shared {
+    /// Read in the ordinary way.
+    fn from(file: File) -> Self {
+        Self { file, way: AtomicU8::new(PLAIN) }
+    }
+}
+
+impl Shared {
+    /// Reading it leaves the page cache as it is.
+    pub fn new(file: File) -> Self {
+        Self { file, way: AtomicU8::new(DROPPED) }
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Read at this offset; no more than is there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let file = self.file.as_fd();
+        loop {
+            let way = self.way.load(Ordering::Relaxed);
+            let outcome = match way {
+                DROPPED => preadv2(file, &mut [IoSliceMut::new(buffer)], offset, DONTCACHE),
+                LOOKED => read_and_drop(file, buffer, offset),
+                _ => return retry(|| pread(file, &mut *buffer, offset)),
+            };
+            match outcome {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    if way == DROPPED {
+                        // What the kernel reads ahead would be taken for what was cached before.
+                        let _ = fadvise(file, 0, None, Advice::Random);
+                    }
+                    // Another thread may have found it out at the same time.
+                    let _ = self.way.compare_exchange(way, way + 1, Ordering::Relaxed, Ordering::Relaxed);
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Fill the buffer from this offset on.
+    ///
+    /// # Errors
+    /// If it ends before, or cannot be read.
+    pub fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    buffer = &mut buffer[count..];
+                    offset += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is cached comes without waiting. Where some of it is not, we look at each page before and drop the others after.
+/// Nothing is read ahead here, so there is nothing else to drop.
+fn read_and_drop(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) if count == buffer.len() => return Ok(count),
+        // Less may be all there is, or all that is cached.
+        Ok(_) | Err(Errno::AGAIN) => {}
+        Err(other) => return Err(other),
+    }
+    let start = offset - offset % rustix::param::page_size() as u64;
+    let length = buffer.len().min((start + WINDOW - offset) as usize);
+    let window = Window::look(file, start, offset + length as u64)?;
+    let read = pread(file, &mut buffer[..length], offset);
+    window.drop_new_pages(file);
+    read
 }
 
 /// The smallest page; where pages are larger, several of these are one, and are cached or not together.
@@ -198,12 +288,12 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::os::fd::AsFd;
-
     use super::*;
 
     const MIB: usize = 1024 * 1024;
+
+    const WAYS: [(Reader, u8); 4] =
+        [(in_order, DROPPED), (in_order, LOOKED), (shared, DROPPED), (shared, LOOKED)];
 
     /// Which pages of this file are cached.
     fn cached(file: &File, size: usize) -> Vec<bool> {
@@ -215,8 +305,46 @@ mod tests {
         pages.iter().filter(|cached| **cached).count() as f64 / pages.len() as f64
     }
 
+    /// Reads a whole file in one of the ways.
+    type Reader = fn(u8, &File, usize);
+
+    fn in_order(way: u8, file: &File, size: usize) {
+        let mut pages = Pages::new(Arc::new(AtomicU8::new(way)), size as u64);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut offset = 0;
+        loop {
+            let length = pages.read(file.as_fd(), &mut buffer, offset).unwrap();
+            if length == 0 {
+                break;
+            }
+            assert!(buffer[..length].iter().all(|byte| *byte == 7));
+            offset += length as u64;
+        }
+        assert_eq!(offset, size as u64);
+        pages.done(file.as_fd());
+    }
+
+    /// As an archive is read: the end first, then from the beginning on in pieces that are no whole pages.
+    fn shared(way: u8, file: &File, size: usize) {
+        let shared = Shared { file: file.try_clone().unwrap(), way: AtomicU8::new(way) };
+        if way == LOOKED {
+            fadvise(file, 0, None, Advice::Random).unwrap();
+        }
+        let mut buffer = vec![0; 300_001];
+        let length = size.min(1000);
+        shared.read_exact_at(&mut buffer[..length], (size - length) as u64).unwrap();
+        for at in (0..size).step_by(buffer.len()) {
+            let part = &mut buffer[..(size - at).min(300_001)];
+            part.fill(0);
+            shared.read_exact_at(part, at as u64).unwrap();
+            assert!(part.iter().all(|byte| *byte == 7));
+        }
+        assert!(shared.read_exact_at(&mut buffer, (size - 1) as u64).is_err());
+        assert_eq!(shared.read_at(&mut buffer, size as u64).unwrap(), 0);
+    }
+
     /// Read a file of which these pieces are cached, and see what is cached then: of the pieces, and of the rest.
-    fn read(way: u8, size: usize, pieces: &[std::ops::Range<usize>]) -> Option<(f64, f64)> {
+    fn read(reader: Reader, way: u8, size: usize, pieces: &[std::ops::Range<usize>]) -> Option<(f64, f64)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![7; size]).unwrap();
@@ -234,20 +362,7 @@ mod tests {
         }
         let before = cached(&file, size);
 
-        let mut pages = Pages::new(Arc::new(AtomicU8::new(way)), size as u64);
-        let mut buffer = vec![0; 256 * 1024];
-        let mut offset = 0;
-        loop {
-            let length = pages.read(file.as_fd(), &mut buffer, offset).unwrap();
-            if length == 0 {
-                break;
-            }
-            assert!(buffer[..length].iter().all(|byte| *byte == 7));
-            offset += length as u64;
-        }
-        assert_eq!(offset, size as u64);
-        pages.done(file.as_fd());
-
+        reader(way, &file, size);
         let after = cached(&file, size);
         let of = |wanted: bool| -> Vec<bool> {
             before
@@ -262,10 +377,10 @@ mod tests {
 
     /// The cache is everybody's, and the kernel may drop pages when it needs memory: one of a few tries must show what
     /// is promised.
-    fn is_left_as_found(way: u8, size: usize, pieces: &[std::ops::Range<usize>]) {
+    fn is_left_as_found(reader: Reader, way: u8, size: usize, pieces: &[std::ops::Range<usize>]) {
         let mut seen = Vec::new();
         for _ in 0..5 {
-            let Some((kept, brought)) = read(way, size, pieces) else {
+            let Some((kept, brought)) = read(reader, way, size, pieces) else {
                 eprintln!("skipped: needs a file system whose cache can be emptied");
                 return;
             };
@@ -282,26 +397,35 @@ mod tests {
 
     #[test]
     fn what_was_not_cached_is_not_cached_afterwards() {
-        for way in [DROPPED, LOOKED] {
-            is_left_as_found(way, 40 * MIB, &[]);
-            is_left_as_found(way, 10_000, &[]);
+        for (reader, way) in WAYS {
+            is_left_as_found(reader, way, 40 * MIB, &[]);
+            is_left_as_found(reader, way, 10_000, &[]);
         }
     }
 
     #[test]
     #[expect(clippy::single_range_in_vec_init, reason = "one piece, the whole file")]
     fn what_was_cached_stays_cached() {
-        for way in [DROPPED, LOOKED] {
-            is_left_as_found(way, 40 * MIB, &[0..40 * MIB]);
-            is_left_as_found(way, 10_000, &[0..10_000]);
+        for (reader, way) in WAYS {
+            is_left_as_found(reader, way, 40 * MIB, &[0..40 * MIB]);
+            is_left_as_found(reader, way, 10_000, &[0..10_000]);
         }
     }
 
     #[test]
     fn of_a_file_cached_in_part_that_part_stays() {
-        for way in [DROPPED, LOOKED] {
-            is_left_as_found(way, 40 * MIB, &[5 * MIB..7 * MIB, 35 * MIB..36 * MIB]);
+        for (reader, way) in WAYS {
+            is_left_as_found(reader, way, 40 * MIB, &[5 * MIB..7 * MIB, 35 * MIB..36 * MIB]);
         }
+    }
+
+    #[test]
+    fn what_is_shared_is_read_where_no_way_but_the_ordinary_one_is_there() {
+        let shared = Shared::new(File::open("/proc/version").unwrap());
+        let mut buffer = [0; 5];
+        shared.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"Linux");
+        assert_eq!(shared.way.load(Ordering::Relaxed), PLAIN);
     }
 
     #[test]
