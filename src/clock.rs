@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Which start of the machine this is in, if that can be told: other starts have another name.
+    fn boot(&self) -> Option<String>;
 }
 
 /// The system's clock.
@@ -15,5 +18,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+
+    fn boot(&self) -> Option<String> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(boot.trim_end().to_owned())
     }
 }

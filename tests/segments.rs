@@ -86,6 +86,7 @@ fn about<F>(_: &F, report: &mut Report) -> Result<About, Error> {
         ended: text(),
         codec: text(),
         read: None,
+        boot: None,
         report: report.clone(),
     })
 }

@@ -310,6 +310,7 @@ mod tests {
                 ended: String::new(),
                 codec: String::new(),
                 read: None,
+                boot: None,
                 report: report.clone(),
             })
         };

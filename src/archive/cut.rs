@@ -4,6 +4,8 @@ use super::codec::Codec;
 
 /// Files from this size up have segments of their own.
 pub const LARGE: u64 = 512 * 1024;
+/// A group is not cut before it has so many bytes: shorter ones compress badly.
+const GROUP_MIN: usize = 64 * 1024;
 /// A group is cut here whatever the names say.
 const GROUP_MAX: usize = 1536 * 1024;
 /// An empty group is as likely to end soon as one of so many bytes would be if likelihood grew from nothing.
@@ -29,7 +31,8 @@ pub fn ends_before(name: &[u8], weight: usize, group: usize) -> bool {
     let hash = blake3::hash(name);
     let (first, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
     let chance = weight as u64 * (group + GROUP_SOON) as u64;
-    group > 0 && (group + weight > GROUP_MAX || u64::from_le_bytes(*first) >> 26 < chance)
+    let says_so = group >= GROUP_MIN && u64::from_le_bytes(*first) >> 26 < chance;
+    group > 0 && (says_so || group + weight > GROUP_MAX)
 }
 
 #[cfg(test)]
@@ -70,7 +73,7 @@ mod tests {
         let before = folder();
         let count = groups(&before).len();
         let mean = before.iter().map(|(_, weight)| weight).sum::<usize>() / count;
-        assert!((470 * 1024..530 * 1024).contains(&mean), "{mean}");
+        assert!((490 * 1024..550 * 1024).contains(&mean), "{mean}");
         for at in (1..before.len()).step_by(1201) {
             let mut fewer = before.clone();
             let (_, weight) = fewer.remove(at);

@@ -116,7 +116,7 @@ impl Last {
     }
 
     /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.
-    pub fn base(self, job: &Job, now: DateTime<Tz>) -> (Option<Base>, Option<String>) {
+    pub fn base(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> (Option<Base>, Option<String>) {
         let Some((about, archive)) = self.archive.filter(|_| can_reuse(job)) else { return (None, None) };
         let path = printable_path(archive.path());
         if about.codec != job.codec.to_string() {
@@ -134,8 +134,17 @@ impl Last {
         if full {
             log::info!("job {}: everything is read: the last time was at {read}", job.name);
         }
-        match Base::new(*archive, &about, rule, purpose) {
-            // A run that reads all is the one that later ones name.
+        // A crash can leave a file with new bytes and its old times: data reach the disk before the times do.
+        let restarted = boot.is_none() || boot != about.boot;
+        if restarted && !full && rule != Rule::Content {
+            log::info!(
+                "job {}: everything is read: the machine was started since the last archive was made",
+                job.name
+            );
+        }
+        let by = if restarted && !full { Rule::Content } else { rule };
+        match Base::new(*archive, &about, by, purpose) {
+            // A run that reads all and compares, or that always does, is the one that later ones name.
             Ok(base) if full || rule == Rule::Content => (Some(base), None),
             Ok(base) => (Some(base), Some(read)),
             Err(why) => {

@@ -405,7 +405,7 @@ impl<'a> Run<'a> {
     ) -> Result<Written> {
         let sources = sources(self.job)?;
         let before = last.report().cloned();
-        let (base, read) = last.base(self.job, self.instant);
+        let (base, read) = last.base(self.job, self.instant, self.hands.clock.boot());
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
         if let Some(before) = &before {
@@ -500,6 +500,7 @@ impl<'a> Run<'a> {
             ended: self.now(),
             codec: self.job.codec.to_string(),
             read: None,
+            boot: self.hands.clock.boot(),
             report: report.clone(),
         }
     }

@@ -105,6 +105,7 @@ pub fn archive_that_says(entries: Vec<Entry>, codec: Codec, says: impl FnOnce(Ab
                 ended: "2026-11-20T00:00:01.000000002Z".into(),
                 codec: codec.to_string(),
                 read: None,
+                boot: None,
                 report: report.clone(),
             }))
         },

@@ -53,6 +53,25 @@ fn nothing_changed_is_taken_over_without_opening_a_file() {
     assert_eq!(body(&third, "/small-07"), noise(20_000, 7));
 }
 
+/// After a crash a file can have new bytes and its old times.
+#[test]
+fn after_a_start_of_the_machine_everything_is_read_once() {
+    let Some(mut nights) = nights() else { return };
+    nights.next();
+    nights.boot = "second";
+    let opens = Opens::of(&nights.source());
+    let second = nights.next();
+    assert_eq!(opens.names().len(), 21);
+    assert_eq!(compressed(&second), 2);
+    nights.assert_as_in_full(&second);
+    let opens = Opens::of(&nights.source());
+    let third = nights.next();
+    assert_eq!(opens.names(), BTreeSet::new());
+    // It has been read, and not been compared: that is still due when it was.
+    let began = |made| chrono::DateTime::parse_from_rfc3339(&archive(made).about().unwrap().read.unwrap());
+    assert_eq!(began(&second).unwrap(), began(&third).unwrap());
+}
+
 #[test]
 fn an_edit_with_a_forged_mtime_is_seen() {
     let Some(mut nights) = nights() else { return };

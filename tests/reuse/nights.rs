@@ -17,12 +17,16 @@ use tarkeep::stop::Stop;
 
 use crate::common;
 
-/// So long ahead of the system's clock.
-struct Ahead(TimeDelta);
+/// So long ahead of the system's clock, in this start of the machine.
+struct Ahead(TimeDelta, &'static str);
 
 impl Clock for Ahead {
     fn now(&self) -> DateTime<Utc> {
         Utc::now() + self.0
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some(self.1.to_owned())
     }
 }
 
@@ -31,6 +35,8 @@ pub struct Nights {
     folder: tempfile::TempDir,
     /// How far ahead the next run's clock is.
     pub ahead: TimeDelta,
+    /// Which start of the machine it is in.
+    pub boot: &'static str,
     /// Patterns to leave out.
     pub exclude: Vec<String>,
     variables: Vec<(&'static str, &'static str)>,
@@ -49,7 +55,7 @@ impl Nights {
         std::fs::create_dir(folder.path().join("source")).unwrap();
         std::fs::create_dir(folder.path().join("destination")).unwrap();
         let ahead = TimeDelta::minutes(10);
-        Some(Self { folder, ahead, exclude: Vec::new(), variables: Vec::new() })
+        Some(Self { folder, ahead, boot: "first", exclude: Vec::new(), variables: Vec::new() })
     }
 
     /// With this setting.
@@ -80,7 +86,7 @@ impl Nights {
     }
 
     fn made(&self, run: fn(&Job, Hands) -> tarkeep::error::Result<Made>) -> Made {
-        let clock = Ahead(self.ahead);
+        let clock = Ahead(self.ahead, self.boot);
         let hands = Hands { clock: &clock, stop: &Stop::default(), progress: &Progress::default() };
         run(&self.job(), hands).unwrap()
     }

@@ -208,6 +208,7 @@ mod tests {
             ended: "2026-11-20T01:00:01Z".into(),
             codec: "gzip:6".into(),
             read: None,
+            boot: None,
             report: crate::report::Report::default(),
         };
         let written = Builder::new(Envelope::Gzip).finish(&about, 26, &mut out).unwrap();

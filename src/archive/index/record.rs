@@ -116,6 +116,9 @@ pub struct About {
     /// When the last run began that read everything, RFC 3339 with offset: in archives that were built on others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<String>,
+    /// Which start of the machine the scan was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// What came of it.
     pub report: Report,
 }
