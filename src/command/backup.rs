@@ -3,9 +3,7 @@
 pub(super) mod bar;
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +12,7 @@ use serde_json::json;
 use crate::archive::codec::Codec;
 use crate::cli::BackupArgs;
 use crate::clock::Clock;
-use crate::command::output::Output;
+use crate::command::output::{Outlet, Output};
 use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
@@ -117,15 +115,15 @@ fn to_stdout(job: &Job, args: &BackupArgs, clock: &dyn Clock, stop: &Stop) -> Re
              docker compose exec -T backup backup > x.tar.gz (-T, or there is a terminal in between)",
         ));
     }
-    let copy = stdout().as_fd().try_clone_to_owned();
-    let mut out = File::from(copy.map_err(|e| Error::io("write", "to standard output", e))?);
-    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out))
+    let mut out = Outlet::new(stop)?;
+    let itself = out.metadata()?;
+    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out, &itself))
 }
 
 fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit> {
     stop.check()?;
     if args.json {
-        let mut output = Output::new();
+        let mut output = Output::until(stop)?;
         output.json(&json!({
             "job": job.name,
             "archive": made.name,
