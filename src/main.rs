@@ -67,12 +67,17 @@ fn run(cli: Cli) -> Result<Exit> {
 
 /// Whether nothing has to be cleaned up after it, wherever it ends.
 fn only_looks(command: &Command) -> bool {
-    match command {
-        Command::List(_) | Command::Cat(_) | Command::Diff(_) | Command::Next(_) => true,
-        Command::Check(_) | Command::Info(_) | Command::Health(_) | Command::Completions(_) => true,
-        Command::Run | Command::Backup(_) | Command::Verify(_) => false,
-        Command::Restore(_) | Command::Prune(_) | Command::Reset(_) => false,
-    }
+    matches!(
+        command,
+        Command::List(_)
+            | Command::Cat(_)
+            | Command::Diff(_)
+            | Command::Next(_)
+            | Command::Check(_)
+            | Command::Info(_)
+            | Command::Health(_)
+            | Command::Completions(_)
+    )
 }
 
 /// What a signal asks to stop.

@@ -376,7 +376,9 @@ fn the_help_and_the_readme_name_all_of_them() {
         text[from..].split("\n\n").next().unwrap().replace('\n', " ")
     };
     for said in [line(&help, "Exit status: 0"), line(&readme, "Exit codes: 0")] {
-        for code in ["0 complete", "1 failed", "2 wrong usage", "3 ", "4 published", "5 ", "11 another run", "128+n "] {
+        for code in
+            ["0 complete", "1 failed", "2 wrong usage", "3 ", "4 published", "5 ", "11 another run", "128+n "]
+        {
             assert!(said.contains(code), "{code}: {said}");
         }
     }

@@ -177,7 +177,8 @@ fn as_pid_1_too() {
         return common::skip("root, to be PID 1 of a namespace");
     }
     let place = Place::new();
-    for (arguments, full) in [("backup -o -", false), ("list latest", true), ("verify", true), ("info", true)] {
+    for (arguments, full) in [("backup -o -", false), ("list latest", true), ("verify", true), ("info", true)]
+    {
         let mut command = Command::new("unshare");
         place.prepare(command.env_clear());
         command.env("PATH", std::env::var_os("PATH").unwrap());

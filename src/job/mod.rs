@@ -213,12 +213,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
 ///
 /// # Errors
 /// If not all of it could be written.
-pub fn to_stream(
-    job: &Job,
-    hands: Hands,
-    out: &mut (dyn Write + Send),
-    itself: &Metadata,
-) -> Result<Made> {
+pub fn to_stream(job: &Job, hands: Hands, out: &mut (dyn Write + Send), itself: &Metadata) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
     let written = run.write(Last::default(), itself, out, path, &mut |_| {})?;
