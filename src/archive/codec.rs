@@ -46,10 +46,11 @@ impl Codec {
         }
     }
 
-    /// The codec of a file of this name, at its default level, if the name says one.
+    /// The codec of a file of this name, encrypted or not, at its default level, if the name says one.
     pub fn of_name(path: &Path) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = path.file_name()?.as_bytes();
+        let name = name.strip_suffix(b".age").unwrap_or(name);
         let short = |codec: &Self| -> &[u8] {
             match codec {
                 Self::Gzip(_) => b".tgz",

@@ -42,6 +42,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let made = if path == Path::new("-") {
             to_stdout(job, args, clock, stop)
         } else {
+            named_as_it_is(job, path)?;
             let job = Job { codec: codec(args, job, path)?, ..job.clone() };
             one(args, clock, stop, |hands| job::to_file(&job, hands, path))
         }?;
@@ -73,6 +74,18 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         worst = exit.worse(worst);
     }
     Ok(worst)
+}
+
+/// That what is called encrypted will be.
+fn named_as_it_is(job: &Job, path: &Path) -> Result<()> {
+    if job.recipients.is_some() || !path.as_os_str().as_encoded_bytes().ends_with(b".age") {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "write archive {}: its name says that it is encrypted, and it would not be: give --recipient KEY, set \
+         TARKEEP_AGE_RECIPIENTS or TARKEEP_AGE_PASSPHRASE_FILE, or leave .age out of the name",
+        printable_path(path)
+    )))
 }
 
 /// The codec that was asked for, or that the file's name says; of several levels, the one that is set.
