@@ -1,4 +1,5 @@
-//! Somebody holds standard output open and does not read: one signal ends every command that waits for him.
+//! Somebody holds standard output open and does not read: one signal ends every command that waits for him. Of a daemon
+//! that waits for him, `health` says so.
 
 mod common;
 
@@ -61,11 +62,15 @@ impl Stalled {
         let (reader, writer) = std::io::pipe().unwrap();
         let stalled = Self { _reader: reader, writer: writer.into() };
         if full {
-            ioctl_fionbio(&stalled.writer, true).unwrap();
-            while write(&stalled.writer, &[b'.'; 4096]).is_ok() {}
-            ioctl_fionbio(&stalled.writer, false).unwrap();
+            stalled.fill();
         }
         stalled
+    }
+
+    fn fill(&self) {
+        ioctl_fionbio(&self.writer, true).unwrap();
+        while write(&self.writer, &[b'.'; 4096]).is_ok() {}
+        ioctl_fionbio(&self.writer, false).unwrap();
     }
 
     fn is_full(&self) -> bool {
@@ -104,12 +109,16 @@ fn ended(child: &mut Child) -> Option<ExitStatus> {
 
 /// Whether a thread of this process sleeps in a call that writes, or that waits until it can be written.
 fn waits(pid: Pid) -> bool {
+    waits_in(pid, &[libc::SYS_write, libc::SYS_ppoll])
+}
+
+fn waits_in(pid: Pid, calls: &[i64]) -> bool {
     let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
     threads.into_iter().flatten().flatten().any(|thread| {
         let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
         let sleeps = read("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
         let call = read("syscall").split(' ').next().and_then(|number| number.parse().ok());
-        sleeps && call.is_some_and(|call: i64| [libc::SYS_write, libc::SYS_ppoll].contains(&call))
+        sleeps && call.is_some_and(|call| calls.contains(&call))
     })
 }
 
@@ -192,4 +201,40 @@ fn as_pid_1_too() {
         let status = Stalled::new(full).ends(&mut command, inner);
         assert_eq!(status.and_then(|status| status.code()), Some(128 + 15), "{arguments}: {status:?}");
     }
+}
+
+/// A container's engine that does not take its log any more holds up the daemon's loop, though no process is stopped.
+#[test]
+fn health_says_that_a_daemon_hangs_that_waits_for_its_log_to_be_read() {
+    let place = Place::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let log = Stalled { _reader: reader.try_clone().unwrap(), writer: writer.into() };
+    let settings = [("TARKEEP_SCHEDULE", "0 0 1 1 *"), ("TARKEEP_LOG", "info")];
+    let mut command = place.command(&["run"]);
+    command.envs(settings).stdout(Stdio::null());
+    let mut daemon = command.stderr(log.writer.try_clone().unwrap()).spawn().unwrap();
+    let health = || {
+        let output = place.command(&["health"]).envs(settings).output().unwrap();
+        (output.status.code(), program::text(&output.stdout))
+    };
+    let healthy = soon(|| health().0 == Some(0));
+    log.fill();
+    let pid = Pid::from_child(&daemon);
+    kill_process(pid, Signal::HUP).unwrap();
+    let hangs = soon(|| waits_in(pid, &[libc::SYS_write]));
+    let (code, said) = health();
+    // Read on, it goes on.
+    let drain = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    let back = soon(|| health().0 == Some(0));
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = ended(&mut daemon);
+    drop(log);
+    drop(command);
+    let _ = drain.join();
+    if !calls_are_shown() {
+        return;
+    }
+    assert!(healthy && hangs && back, "{healthy} {hangs} {back}");
+    assert!(code == Some(1) && said.contains("does not answer: its loop hangs"), "{code:?} {said}");
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
 }
