@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::agenda::{Times, said};
 use crate::exit::Exit;
-use crate::state::{Keeper, State};
+use crate::state::{Keeper, Open, State};
 
 /// How late the loop may be before it counts as dead.
 const SLACK: TimeDelta = TimeDelta::minutes(2);
@@ -103,6 +103,13 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
             );
             return (Status::Failed, reason);
         }
+        Keeper::Silent(pid) => {
+            let reason = format!(
+                "the daemon's process {pid} does not answer: its loop hangs, and begins no run. Is something it needs gone, \
+                 such as a network disk, or does nobody read its log? Start it anew"
+            );
+            return (Status::Failed, reason);
+        }
         Keeper::Alive => {}
     }
     let Some(next) = next else {
@@ -124,6 +131,12 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
     };
     // Before a daemon knew of the job nothing could be due.
     let known = state.since.unwrap_or(now);
+    let hangs = |open: &Open| {
+        format!(
+            "; the run that began at {} has not come to its end: does its source or its disk answer?",
+            when(open.began)
+        )
+    };
     let fresh_run = running.filter(|open| now <= open.began + grace);
     if let Some(due) = too_old(state.verified.unwrap_or(known), 1) {
         let last = match state.verified {
@@ -134,7 +147,7 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
         };
         return match fresh_run {
             Some(open) => (Status::Degraded, format!("{last}; a run is on since {}", when(open.began))),
-            None => (Status::Failed, format!("{last}{}", error_of(state))),
+            None => (Status::Failed, format!("{last}{}", running.map_or_else(|| error_of(state), hangs))),
         };
     }
     if too_old(state.complete.unwrap_or(known), 2).is_some() {

@@ -27,6 +27,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit> {
+    if only_looks(&cli.command) {
+        Signals::at_once()?;
+    }
     if let Command::Completions(args) = &cli.command {
         return command::completions::run(args);
     }
@@ -47,9 +50,9 @@ fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Run => command::run::run(config, load, &SystemClock),
         Command::Backup(args) => command::backup::run(&args, &config, &SystemClock, &listening()?),
-        Command::List(args) => command::list::run(&args, &config, now, &listening()?),
-        Command::Cat(args) => command::cat::run(&args, &config, &listening()?),
-        Command::Diff(args) => command::diff::run(&args, &config, &listening()?),
+        Command::List(args) => command::list::run(&args, &config, now, &Stop::default()),
+        Command::Cat(args) => command::cat::run(&args, &config, &Stop::default()),
+        Command::Diff(args) => command::diff::run(&args, &config, &Stop::default()),
         Command::Verify(args) => command::verify::run(&args, &config, &SystemClock, &listening()?),
         Command::Restore(args) => command::restore::run(&args, &config, &listening()?),
         Command::Prune(args) => command::prune::run(&args, &config, &SystemClock, &listening()?),
@@ -60,6 +63,21 @@ fn run(cli: Cli) -> Result<Exit> {
         Command::Health(args) => command::health::run(&args, &config, now),
         Command::Completions(args) => command::completions::run(&args),
     }
+}
+
+/// Whether nothing has to be cleaned up after it, wherever it ends.
+fn only_looks(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::List(_)
+            | Command::Cat(_)
+            | Command::Diff(_)
+            | Command::Next(_)
+            | Command::Check(_)
+            | Command::Info(_)
+            | Command::Health(_)
+            | Command::Completions(_)
+    )
 }
 
 /// What a signal asks to stop.

@@ -4,6 +4,7 @@
 //! cannot be read is a warning, and counts as none.
 
 mod checked;
+mod ear;
 mod keeper;
 mod lines;
 mod links;
@@ -20,6 +21,7 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::ear::{Asked, Ear};
 pub use self::keeper::{Keeper, Occupied};
 use crate::agenda::{ATTEMPTS, Begun};
 use crate::error::{Error, Result, cause_text};

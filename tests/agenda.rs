@@ -518,9 +518,9 @@ fn a_job_is_kept_by_one_daemon_and_its_name_is_no_path() {
     let disk = TempDir::new().unwrap();
     let folder = Folder::new(disk.path().join("state"));
     assert!(!folder.occupied(JOB));
-    let sign = folder.occupy(JOB).unwrap();
+    let sign = folder.occupy(JOB, None).unwrap();
     assert!(folder.occupied(JOB));
-    let error = folder.occupy(JOB).unwrap_err();
+    let error = folder.occupy(JOB, None).unwrap_err();
     assert_eq!(error.exit(), Exit::Locked);
     assert!(error.to_string().contains("another daemon keeps the job data"), "{error}");
     drop(sign);

@@ -127,6 +127,63 @@ fn of_backup() {
 }
 
 #[test]
+fn of_backup_and_prune_when_a_later_step_fails() {
+    let place = Place::new();
+    // Something of the user's has the name of the link to the newest archive.
+    fs::create_dir(place.at("backup/newest")).unwrap();
+    let link = [("TARKEEP_LATEST_LINK", "newest")];
+    let said = place.ends_with(4, &["backup"], &link);
+    assert!(said.contains("exit 4") && said.contains("newest is there, and no run made it"), "{said}");
+    // The archive is there and sound all the same.
+    place.ends(0, &["verify", "--all"]);
+    // Failed before anything was published is 1, whatever would have come later.
+    place.ends_with(1, &["backup"], &[link[0], ("TARKEEP_SOURCE", "/no/such/folder")]);
+    fs::remove_dir(place.at("backup/newest")).unwrap();
+    place.ends_with(0, &["backup"], &link);
+    // Pruning is a later step by itself.
+    let keep = [("TARKEEP_KEEP", "last=1")];
+    place.ends_with(2, &["prune", "--accept", "nobody"], &keep);
+    place.ends_with(1, &["prune"], &[("TARKEEP_DESTINATION", "/no/such/folder"), keep[0]]);
+    fs::rename(place.at("backup/.tarkeep"), place.at("away")).unwrap();
+    fs::write(place.at("backup/.tarkeep"), "in the way").unwrap();
+    place.ends_with(4, &["prune"], &keep);
+    fs::remove_file(place.at("backup/.tarkeep")).unwrap();
+    fs::rename(place.at("away"), place.at("backup/.tarkeep")).unwrap();
+    place.ends_with(0, &["prune", "--dry-run"], &keep);
+    let lock = fs::File::open(place.at("backup/.tarkeep/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    place.ends_with(11, &["prune"], &keep);
+    drop(lock);
+    place.ends_with(0, &["prune"], &keep);
+}
+
+#[test]
+fn of_reset() {
+    let place = Place::new();
+    let allowed = ("TARKEEP_ALLOW_RESET", "1");
+    // 2: not allowed, nobody to ask, and nobody of that name.
+    place.ends(2, &["reset", "--yes"]);
+    place.ends_with(2, &["reset"], &[allowed]);
+    place.ends_with(2, &["reset", "nobody", "--yes"], &[allowed]);
+    // 1: no source, and no destination for the last archive.
+    place.ends_with(1, &["reset", "--yes"], &[allowed, ("TARKEEP_SOURCE", "/no/such/folder")]);
+    place.ends_with(1, &["reset", "--yes"], &[allowed, ("TARKEEP_DESTINATION", "/proc/nowhere")]);
+    let lock = fs::File::open(place.at("backup/.tarkeep/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    place.ends_with(11, &["reset", "--yes"], &[allowed]);
+    drop(lock);
+    place.ends_with(0, &["reset", "--dry-run"], &[allowed]);
+    assert!(place.at("data/sub/other").exists(), "nothing was touched");
+    // 4: it was emptied, and the link to its last archive could not be made.
+    fs::create_dir(place.at("backup/newest")).unwrap();
+    let said = place.ends_with(4, &["reset", "--yes"], &[allowed, ("TARKEEP_LATEST_LINK", "newest")]);
+    assert!(said.contains("exit 4"), "{said}");
+    assert_eq!(fs::read_dir(place.at("data")).unwrap().count(), 0);
+    // 0: there is nothing to do.
+    place.ends_with(0, &["reset", "--yes"], &[allowed]);
+}
+
+#[test]
 fn of_backup_and_restore_where_something_is_not_allowed() {
     if !rustix::process::geteuid().is_root() {
         return common::skip("root, to become somebody else");
@@ -319,7 +376,9 @@ fn the_help_and_the_readme_name_all_of_them() {
         text[from..].split("\n\n").next().unwrap().replace('\n', " ")
     };
     for said in [line(&help, "Exit status: 0"), line(&readme, "Exit codes: 0")] {
-        for code in ["0 complete", "1 failed", "2 wrong usage", "3 ", "5 ", "11 another run", "128+n "] {
+        for code in
+            ["0 complete", "1 failed", "2 wrong usage", "3 ", "4 published", "5 ", "11 another run", "128+n "]
+        {
             assert!(said.contains(code), "{code}: {said}");
         }
     }

@@ -145,6 +145,8 @@ fn a_dead_daemon_and_a_lost_destination_fail() {
     case.expect("2026-11-20T02:00:00Z", Failed, "the daemon is not running");
     case.keeper = Keeper::Stopped(7);
     case.expect("2026-11-20T02:00:00Z", Failed, "the daemon's process 7 is stopped");
+    case.keeper = Keeper::Silent(7);
+    case.expect("2026-11-20T02:00:00Z", Failed, "the daemon's process 7 does not answer");
     case.destination = Some("destination /backup: no such file or directory");
     case.expect("2026-11-20T02:00:00Z", Failed, "destination /backup");
 }
@@ -164,6 +166,7 @@ fn a_run_that_is_on_is_well_and_excuses_an_old_archive_for_a_while() {
     let case = Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Complete).open("2026-11-21T01:00:00Z");
     case.expect("2026-11-21T02:00:00Z", Healthy, "a run is on since 2026-11-21 01:00:00");
     case.expect("2026-11-21T13:00:01Z", Failed, "one was due at 2026-11-21");
+    case.expect("2026-11-21T13:00:01Z", Failed, "has not come to its end");
     let back = Case::nightly().ran("2026-11-12T01:00:00Z", Exit::Complete).open("2026-11-21T09:00:00Z");
     back.expect("2026-11-21T09:30:00Z", Degraded, "a run is on since 2026-11-21 09:00:00");
     back.expect("2026-11-21T21:00:01Z", Failed, "");

@@ -1,8 +1,10 @@
 //! What an archive is compressed with.
 
-#[cfg_attr(not(feature = "bzip2"), path = "codec/without.rs")]
+#[cfg(feature = "bzip2")]
 pub(super) mod bzip2;
-#[cfg_attr(not(feature = "zstd"), path = "codec/without.rs")]
+#[cfg(not(all(feature = "bzip2", feature = "zstd")))]
+pub(super) mod without;
+#[cfg(feature = "zstd")]
 pub(super) mod zstd;
 
 use std::fmt;
@@ -11,6 +13,11 @@ use std::str::FromStr;
 
 use super::index::Envelope;
 use crate::error::Error;
+
+#[cfg(not(feature = "bzip2"))]
+pub(super) use without as bzip2;
+#[cfg(not(feature = "zstd"))]
+pub(super) use without as zstd;
 
 /// A codec and its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +46,11 @@ impl Codec {
         }
     }
 
-    /// The codec of a file of this name, at its default level, if the name says one.
+    /// The codec of a file of this name, encrypted or not, at its default level, if the name says one.
     pub fn of_name(path: &Path) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = path.file_name()?.as_bytes();
+        let name = name.strip_suffix(b".age").unwrap_or(name);
         let short = |codec: &Self| -> &[u8] {
             match codec {
                 Self::Gzip(_) => b".tgz",

@@ -54,7 +54,13 @@ pub struct Archive {
     about: Page,
     /// The page of segments that was used last: bodies are read in order.
     recent: Mutex<Option<(usize, Arc<Vec<Segment>>)>>,
+    /// The pages that entries were looked for on, the last one last: to restore one file, it and the folders that it stands
+    /// in are asked for several times.
+    looked: Mutex<Vec<(usize, Arc<Vec<EntryRecord>>)>>,
 }
+
+/// How many pages of entries are kept: as many as a path has folders, mostly. Each takes some 200 KiB.
+const PAGES_KEPT: usize = 8;
 
 /// Pages of one kind, and how many records stand before each.
 #[derive(Debug, Default)]
@@ -85,7 +91,16 @@ impl Archive {
             }
         }
         let about = about.expect("a table without its page about the archive does not decode");
-        Self { store, path, footer, segments, entries, about, recent: Mutex::new(None) }
+        Self {
+            store,
+            path,
+            footer,
+            segments,
+            entries,
+            about,
+            recent: Mutex::default(),
+            looked: Mutex::default(),
+        }
     }
 
     /// Give up on its index, because of this damage to it.
@@ -181,13 +196,25 @@ impl Archive {
 
     /// This entry, if there is one, and all below it, in the order of the tar stream.
     pub fn below(&self, name: &[u8]) -> impl Iterator<Item = Result<EntryRecord>> {
-        let (before, within) = (name.to_vec(), name.to_vec());
-        let page = self.page_with(name).unwrap_or(0);
-        Entries { archive: self, page, now: Vec::new().into_iter() }
-            .skip_while(move |entry| {
-                entry.as_ref().is_ok_and(|entry| name_order(&entry.name, &before).is_lt())
-            })
-            .take_while(move |entry| entry.as_ref().map_or(true, |entry| is_below(&entry.name, &within)))
+        let within = name.to_vec();
+        let (here, behind) = match self.page_with(name) {
+            None => (Vec::new(), 0),
+            Some(page) => match self.looked_at(page) {
+                Ok(entries) => {
+                    let from = entries.partition_point(|entry| name_order(&entry.name, name).is_lt());
+                    let below = entries[from..].iter().take_while(|entry| is_below(&entry.name, name));
+                    let below: Vec<_> = below.cloned().map(Ok).collect();
+                    let goes_on = from + below.len() == entries.len();
+                    (below, if goes_on { page + 1 } else { usize::MAX })
+                }
+                Err(e) => (vec![Err(e)], usize::MAX),
+            },
+        };
+        let behind = Entries { archive: self, page: behind, now: Vec::new().into_iter() };
+        let below = move |entry: &Result<EntryRecord>| {
+            entry.as_ref().map_or(true, |entry| is_below(&entry.name, &within))
+        };
+        here.into_iter().chain(behind.take_while(below))
     }
 
     /// The entry with this name, if there is one.
@@ -196,9 +223,27 @@ impl Archive {
     /// If the page that it would be on is damaged.
     pub fn find(&self, name: &[u8]) -> Result<Option<EntryRecord>> {
         let Some(page) = self.page_with(name) else { return Ok(None) };
-        let mut entries = self.entry_page(page)?;
+        let entries = self.looked_at(page)?;
         let found = entries.binary_search_by(|entry| name_order(&entry.name, name));
-        Ok(found.ok().map(|at| entries.swap_remove(at)))
+        Ok(found.ok().map(|at| entries[at].clone()))
+    }
+
+    /// A page of entries that others may be looked for on soon.
+    fn looked_at(&self, number: usize) -> Result<Arc<Vec<EntryRecord>>> {
+        let lock = || self.looked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut looked = lock();
+        if let Some(at) = looked.iter().position(|(page, _)| *page == number) {
+            looked[at..].rotate_left(1);
+            return Ok(Arc::clone(&looked[looked.len() - 1].1));
+        }
+        drop(looked);
+        let entries = Arc::new(self.entry_page(number)?);
+        let mut looked = lock();
+        if looked.len() == PAGES_KEPT {
+            looked.remove(0);
+        }
+        looked.push((number, Arc::clone(&entries)));
+        Ok(entries)
     }
 
     /// The page that this name stands on, if it stands on any.

@@ -47,7 +47,7 @@ pub struct Options {
 pub enum By {
     /// Its index: every byte has been compared.
     Index,
-    /// Reading it through: the checksums that the compression has, and every tar header.
+    /// Reading it through: the checksums that the compression or the encryption has, and every tar header.
     Reading,
     /// The hash that its file had when it was written: every byte of the file, and nothing of what is encrypted in it.
     Hash,

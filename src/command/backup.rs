@@ -3,9 +3,7 @@
 pub(super) mod bar;
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +12,7 @@ use serde_json::json;
 use crate::archive::codec::Codec;
 use crate::cli::BackupArgs;
 use crate::clock::Clock;
-use crate::command::output::Output;
+use crate::command::output::{Outlet, Output};
 use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
@@ -44,6 +42,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let made = if path == Path::new("-") {
             to_stdout(job, args, clock, stop)
         } else {
+            named_as_it_is(job, path)?;
             let job = Job { codec: codec(args, job, path)?, ..job.clone() };
             one(args, clock, stop, |hands| job::to_file(&job, hands, path))
         }?;
@@ -75,6 +74,18 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         worst = exit.worse(worst);
     }
     Ok(worst)
+}
+
+/// That what is called encrypted will be.
+fn named_as_it_is(job: &Job, path: &Path) -> Result<()> {
+    if job.recipients.is_some() || !path.as_os_str().as_encoded_bytes().ends_with(b".age") {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "write archive {}: its name says that it is encrypted, and it would not be: give --recipient KEY, set \
+         TARKEEP_AGE_RECIPIENTS or TARKEEP_AGE_PASSPHRASE_FILE, or leave .age out of the name",
+        printable_path(path)
+    )))
 }
 
 /// The codec that was asked for, or that the file's name says; of several levels, the one that is set.
@@ -117,15 +128,15 @@ fn to_stdout(job: &Job, args: &BackupArgs, clock: &dyn Clock, stop: &Stop) -> Re
              docker compose exec -T backup backup > x.tar.gz (-T, or there is a terminal in between)",
         ));
     }
-    let copy = stdout().as_fd().try_clone_to_owned();
-    let mut out = File::from(copy.map_err(|e| Error::io("write", "to standard output", e))?);
-    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out))
+    let mut out = Outlet::new(stop)?;
+    let itself = out.metadata()?;
+    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out, &itself))
 }
 
 fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit> {
     stop.check()?;
     if args.json {
-        let mut output = Output::new();
+        let mut output = Output::until(stop)?;
         output.json(&json!({
             "job": job.name,
             "archive": made.name,

@@ -18,17 +18,18 @@ use crate::exit::Exit;
 use crate::health::{self, Facts, Health, Status};
 use crate::job::{self, recheck};
 use crate::printable::printable_path;
-use crate::state::{Keeper, State};
+use crate::state::{Asked, Keeper, State};
 
 /// Print a verdict on each job; the worst decides between 0 and 1. Nothing is written: a health check does not wake a
 /// disk that sleeps between runs.
 pub fn run(args: &JsonArgs, config: &Config, now: DateTime<Utc>) -> Result<Exit> {
+    let mut asked = Asked::default();
     let remembered: Vec<_> = config
         .jobs
         .iter()
         .map(|job| {
             let folder = state_folder(job);
-            (job, folder.load(&job.name), folder.keeper(&job.name))
+            (job, folder.load(&job.name), folder.keeper(&job.name, &mut asked))
         })
         .collect();
     // Runs wait for a verification as they do for one another.

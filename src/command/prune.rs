@@ -25,7 +25,7 @@ use crate::stop::Stop;
 /// # Errors
 /// If a destination cannot be read, or another run has it.
 pub fn run(args: &PruneArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Exit> {
-    let mut output = Output::new();
+    let mut output = Output::until(stop)?;
     let mut worst = Exit::Complete;
     for job in &config.jobs {
         stop.check()?;

@@ -67,7 +67,7 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     services::require_down(job, args.force)?;
     if args.dry_run {
         let plan = plan(args, job, sources, &bounds, stop)?;
-        return tell::summary(args, job, &plan).map(|()| Exit::Complete);
+        return tell::summary(args, job, &plan, stop).map(|()| Exit::Complete);
     }
     let destination = job::open(job)?;
     let now = clock.now().with_timezone(&job.zone);
@@ -76,9 +76,9 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     bounds = Bounds::of(config);
     restores(&sources)?;
     let plan = plan(args, job, sources, &bounds, stop)?;
-    tell::summary(args, job, &plan)?;
+    tell::summary(args, job, &plan, stop)?;
     if plan.sum(|there| there.goes.entries) == 0 {
-        return tell::done(args, job, &plan, None, &Emptied::default(), began);
+        return tell::done(args, job, &plan, None, &Emptied::default(), (began, stop));
     }
     tell::confirmed(args, job)?;
 
@@ -104,7 +104,7 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     let mut emptied = Emptied::default();
     let ended = empty(&plan.sources, &plan.options, &may, stop, &mut emptied)
         .and_then(|()| look_again(&plan, &bounds, stop, &mut emptied));
-    let exit = tell::done(args, job, &plan, made.as_ref(), &emptied, began)?;
+    let exit = tell::done(args, job, &plan, made.as_ref(), &emptied, (began, stop))?;
     ended.map(|()| exit)
 }
 

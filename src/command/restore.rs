@@ -145,6 +145,6 @@ impl Plan<'_> {
 
     /// Say what came of it. `remedy` is what to do to have metadata that was not applied.
     fn done(&self, parts: &[Part], extracted: &Extracted, remedy: &str) -> Result<Exit> {
-        tell::done(self.args, parts, extracted, self.began.elapsed(), remedy)
+        tell::done(self.args, parts, extracted, (self.began.elapsed(), self.stop), remedy)
     }
 }

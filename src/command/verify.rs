@@ -33,7 +33,7 @@ use crate::stop::Stop;
 /// # Errors
 /// If there is nothing to verify, or somebody asks to stop.
 pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Exit> {
-    let mut output = Output::new();
+    let mut output = Output::until(stop)?;
     let mut exit = Exit::Complete;
     let mut read: HashMap<Identity, Verified> = HashMap::new();
     for which in wanted(args, config)? {

@@ -40,12 +40,12 @@ impl Alarm {
         Bell(Arc::clone(&self.bell))
     }
 
-    /// Wait until the wall clock shows `until` or later, was set, the bell has rung, `signals` is readable, or an hour
-    /// has gone by.
+    /// Wait until the wall clock shows `until` or later, was set, the bell has rung, one of `others` is readable, or an
+    /// hour has gone by.
     ///
     /// # Errors
     /// If the system cannot wait, which it has no reason for.
-    pub fn wait(&self, until: Option<DateTime<Utc>>, signals: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn wait(&self, until: Option<DateTime<Utc>>, others: &[BorrowedFd<'_>]) -> io::Result<()> {
         // All zero disarms. A time before 1970 has passed as well as its first second has.
         let at = until.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |until| Timespec {
             tv_sec: until.timestamp().max(1),
@@ -61,8 +61,8 @@ impl Alarm {
             Ok(_) | Err(Errno::CANCELED) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut fds = [self.timer.as_fd(), self.bell.as_fd(), signals]
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let fds = [self.timer.as_fd(), self.bell.as_fd()].into_iter().chain(others.iter().copied());
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut fds, Some(&AT_LEAST_EVERY)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -104,11 +104,11 @@ mod tests {
         let alarm = Alarm::new().unwrap();
         let (quiet, _other) = UnixStream::pair().unwrap();
         for past in [now(), now() - Duration::from_hours(1), DateTime::UNIX_EPOCH, DateTime::<Utc>::MIN_UTC] {
-            alarm.wait(Some(past), quiet.as_fd()).unwrap();
+            alarm.wait(Some(past), &[quiet.as_fd()]).unwrap();
         }
         let soon = now() + Duration::from_millis(50);
         while now() < soon {
-            alarm.wait(Some(soon), quiet.as_fd()).unwrap();
+            alarm.wait(Some(soon), &[quiet.as_fd()]).unwrap();
         }
     }
 
@@ -117,10 +117,10 @@ mod tests {
         let alarm = Alarm::new().unwrap();
         let (signals, mut other) = UnixStream::pair().unwrap();
         alarm.bell().ring();
-        alarm.wait(None, signals.as_fd()).unwrap();
+        alarm.wait(None, &[signals.as_fd()]).unwrap();
         alarm.bell().ring();
-        alarm.wait(Some(now() + Duration::from_hours(1)), signals.as_fd()).unwrap();
+        alarm.wait(Some(now() + Duration::from_hours(1)), &[signals.as_fd()]).unwrap();
         other.write_all(b"X").unwrap();
-        alarm.wait(None, signals.as_fd()).unwrap();
+        alarm.wait(None, &[signals.as_fd()]).unwrap();
     }
 }

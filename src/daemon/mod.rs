@@ -7,6 +7,7 @@ mod alarm;
 pub mod core;
 pub mod signals;
 
+use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -24,7 +25,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::printable;
-use crate::state::{Folder, Occupied};
+use crate::state::{Ear, Folder, Occupied};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -77,7 +78,9 @@ pub fn run<R: Runner>(
 ) -> Result<Exit> {
     sys::share_one_heap();
     let alarm = Alarm::new().map_err(|e| no_alarm(&e))?;
-    let mut homes = Homes::default();
+    let ear = Ear::open().inspect_err(|e| log::debug!("health cannot ask whether the loop lives: {e}")).ok();
+    let others: Vec<_> = [signals.as_fd()].into_iter().chain(ear.as_ref().map(|ear| ear.as_fd())).collect();
+    let mut homes = Homes { ear: ear.as_ref(), signs: Vec::new() };
     homes.occupy(&jobs)?;
     let mut core = Core::new(jobs, clock.now());
     let mut worker = Worker::new(runner, alarm.bell());
@@ -85,6 +88,7 @@ pub fn run<R: Runner>(
     core.announce(clock.now());
     loop {
         signals.take();
+        ear.iter().for_each(Ear::answer);
         if let Some(ran) = worker.ended() {
             let exit = ran.exit;
             core.ended(ran, clock.now());
@@ -104,7 +108,7 @@ pub fn run<R: Runner>(
                 log::info!("stopped by {name}: abandoning the run");
             }
             stopping = true;
-            alarm.wait(None, signals.as_fd()).map_err(|e| no_alarm(&e))?;
+            alarm.wait(None, &others).map_err(|e| no_alarm(&e))?;
             continue;
         }
         if signals.reload() {
@@ -125,7 +129,7 @@ pub fn run<R: Runner>(
                 log::info!("job {}: running, {why}", printable(job.as_bytes()));
                 worker.begin(job, due, signals.stop().clone());
             }
-            Step::Wait(until) => alarm.wait(until, signals.as_fd()).map_err(|e| no_alarm(&e))?,
+            Step::Wait(until) => alarm.wait(until, &others).map_err(|e| no_alarm(&e))?,
         }
     }
 }
@@ -188,16 +192,18 @@ impl<R: Runner> Worker<R> {
 }
 
 /// The signs in the state folders that a daemon keeps these jobs.
-#[derive(Default)]
-struct Homes(Vec<(PathBuf, String, Option<Occupied>)>);
+struct Homes<'a> {
+    ear: Option<&'a Ear>,
+    signs: Vec<(PathBuf, String, Option<Occupied>)>,
+}
 
-impl Homes {
+impl Homes<'_> {
     /// Occupy what the jobs need, and leave the rest. A folder that cannot be written may come back, so that is a
     /// warning.
     fn occupy(&mut self, jobs: &[Planned]) -> Result<()> {
         for job in jobs {
-            if !self.0.iter().any(|(path, name, _)| *path == job.state && *name == job.name) {
-                let sign = match Folder::new(&job.state).occupy(&job.name) {
+            if !self.signs.iter().any(|(path, name, _)| *path == job.state && *name == job.name) {
+                let sign = match Folder::new(&job.state).occupy(&job.name, self.ear) {
                     Err(error) if error.exit() == Exit::Locked => return Err(error),
                     Err(error) => {
                         log::warn!("{error}; the state is not kept until this is mended");
@@ -205,19 +211,19 @@ impl Homes {
                     }
                     Ok(sign) => Some(sign),
                 };
-                self.0.push((job.state.clone(), job.name.clone(), sign));
+                self.signs.push((job.state.clone(), job.name.clone(), sign));
             }
         }
-        self.0.retain(|(path, name, _)| jobs.iter().any(|job| job.state == *path && job.name == *name));
+        self.signs.retain(|(path, name, _)| jobs.iter().any(|job| job.state == *path && job.name == *name));
         Ok(())
     }
 
     /// A destination may have been gone, or been mounted anew with another folder in its place.
     fn look_after(&mut self) {
-        for (path, name, sign) in &mut self.0 {
+        for (path, name, sign) in &mut self.signs {
             let folder = Folder::new(&*path);
             if sign.is_none() || !folder.occupied(name) {
-                *sign = folder.occupy(name).ok();
+                *sign = folder.occupy(name, self.ear).ok();
             }
         }
     }

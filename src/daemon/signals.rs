@@ -35,6 +35,19 @@ impl Signals {
         ask_to_stop(stop, [SIGTERM, SIGINT].into_iter().chain(hangup)).map_err(|e| refused(&e))
     }
 
+    /// For a command that only looks: a signal ends it at once, wherever it is, as in a write to a pipe that nobody reads
+    /// or in a read from a server that is gone, which a handler would not end. That is what the kernel does by default,
+    /// but with PID 1.
+    ///
+    /// # Errors
+    /// If the system refuses a handler.
+    pub fn at_once() -> Result<()> {
+        let always = Arc::new(AtomicBool::new(true));
+        let end = |signal| flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&always));
+        let signals = if is_init() { &[SIGTERM, SIGINT][..] } else { &[] };
+        signals.iter().try_for_each(|signal| end(*signal).map(|_| ())).map_err(|e| refused(&e))
+    }
+
     /// For the daemon: `SIGTERM` and `SIGINT` ask to stop, a second one ends the process at once, `SIGHUP` asks for
     /// the configuration to be read again. As PID 1, children that nobody waits for are reaped.
     ///

@@ -77,7 +77,7 @@ impl Write for Sealed<'_> {
 
 /// There are none.
 #[derive(Debug, Clone, Default)]
-pub struct Keys;
+pub struct Keys(());
 
 impl Keys {
     /// Refused.

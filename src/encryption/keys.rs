@@ -252,7 +252,8 @@ fn ssh(block: &str) -> Result<age::ssh::Identity, &'static str> {
             Identity::Encrypted(_)
             | Identity::Unsupported(UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_)),
         ) => Err(
-            "an SSH key that is protected by a passphrase cannot be used here; ssh-keygen -p takes it off a copy",
+            "an SSH key that is protected by a passphrase cannot be used here: take it off a copy, cp KEY COPY and \
+             ssh-keygen -p -N '' -f COPY; or decrypt with age -d -i KEY, which asks for it",
         ),
         Ok(Identity::Unsupported(_)) => {
             Err("an SSH key of this kind cannot be used; ssh-ed25519 and ssh-rsa can")

@@ -209,15 +209,14 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     run.publish(upload, written, |_, _| {})
 }
 
-/// Archive the job's sources into a stream.
+/// Archive the job's sources into standard output. `itself` is what that is, should it be a file in a source.
 ///
 /// # Errors
 /// If not all of it could be written.
-pub fn to_stream(job: &Job, hands: Hands, out: &mut File) -> Result<Made> {
+pub fn to_stream(job: &Job, hands: Hands, out: &mut (dyn Write + Send), itself: &Metadata) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
-    let itself = out.metadata().map_err(|e| Error::io("write archive", path, e))?;
-    let written = run.write(Last::default(), &itself, out, path, &mut |_| {})?;
+    let written = run.write(Last::default(), itself, out, path, &mut |_| {})?;
     Ok(run.made(written, None))
 }
 
@@ -422,7 +421,10 @@ impl<'a> Run<'a> {
             Ok(About { read, ..self.about(report, began) })
         };
         let options = archive::Options { codec: self.job.codec, threads: self.job.threads.get() };
-        let failed = |error| Error::io("write archive", path, error);
+        // What is written to may itself say that it was told to stop.
+        let failed = |error: std::io::Error| {
+            error.downcast().unwrap_or_else(|error| Error::io("write archive", path, error))
+        };
         let hands = (self.hands.stop, self.hands.progress);
         let Some(recipients) = &self.job.recipients else {
             return archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ear::{Asked, Ear};
 use super::{Folder, open_lock};
 use crate::error::{Error, Result, cause_text};
 use crate::printable::{printable, printable_path};
@@ -20,6 +21,8 @@ pub enum Keeper {
     Alive,
     /// There is one, and its process, of this number, does not get to do anything: it is stopped.
     Stopped(u32),
+    /// There is one, and its process, of this number, does not answer: its loop hangs.
+    Silent(u32),
 }
 
 /// The sign that a daemon keeps a job.
@@ -35,6 +38,9 @@ struct Process {
     pid: u32,
     namespace: String,
     boot: String,
+    /// Where it can be asked whether it lives.
+    #[serde(default)]
+    ear: Option<String>,
 }
 
 /// A tracer stops what it traces for a moment at each of its calls; who is stopped as often as this, stays so.
@@ -43,10 +49,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 impl Folder {
     /// Say that a daemon keeps this job, for as long as what is returned is kept. The kernel drops it with the process.
+    /// With its ear it can be asked.
     ///
     /// # Errors
     /// If another daemon keeps it, or the folder cannot be written.
-    pub fn occupy(&self, job: &str) -> Result<Occupied> {
+    pub fn occupy(&self, job: &str, ear: Option<&Ear>) -> Result<Occupied> {
         self.create()?;
         let path = self.file(job, "daemon");
         let mut file = open_lock(&path)?;
@@ -73,7 +80,7 @@ impl Folder {
             }
         }
         // Whoever was here before must not be taken for us. On a full disk the lock says enough.
-        let noted = file.set_len(0).and_then(|()| match Process::own() {
+        let noted = file.set_len(0).and_then(|()| match Process::own(ear) {
             Some(own) => file.write_all(&serde_json::to_vec(&own)?),
             None => Ok(()),
         });
@@ -93,13 +100,14 @@ impl Folder {
 
     /// The daemon that keeps this job. One of another container, or of another machine, counts as alive: of its
     /// process there is nothing to be seen from here.
-    pub fn keeper(&self, job: &str) -> Keeper {
+    pub fn keeper(&self, job: &str, asked: &mut Asked) -> Keeper {
         if !self.occupied(job) {
             return Keeper::None;
         }
-        match self.process(job).filter(|process| process.is_of_here() && process.stays_stopped()) {
-            Some(process) => Keeper::Stopped(process.pid),
-            None => Keeper::Alive,
+        match self.process(job).filter(Process::is_of_here) {
+            Some(process) if process.stays_stopped() => Keeper::Stopped(process.pid),
+            Some(process) if process.is_silent(asked) => Keeper::Silent(process.pid),
+            _ => Keeper::Alive,
         }
     }
 
@@ -111,12 +119,17 @@ impl Folder {
 }
 
 impl Process {
-    fn own() -> Option<Self> {
-        Some(Self { pid: std::process::id(), namespace: namespace()?, boot: boot()? })
+    fn own(ear: Option<&Ear>) -> Option<Self> {
+        let ear = ear.map(|ear| ear.name().to_owned());
+        Some(Self { pid: std::process::id(), namespace: namespace()?, boot: boot()?, ear })
     }
 
     fn is_of_here(&self) -> bool {
-        Self::own().is_some_and(|own| own.namespace == self.namespace && own.boot == self.boot)
+        Self::own(None).is_some_and(|own| own.namespace == self.namespace && own.boot == self.boot)
+    }
+
+    fn is_silent(&self, asked: &mut Asked) -> bool {
+        self.ear.as_deref().and_then(|ear| asked.answers(ear)) == Some(false)
     }
 
     fn stays_stopped(&self) -> bool {
@@ -159,9 +172,9 @@ mod tests {
 
     #[test]
     fn a_process_of_another_namespace_or_machine_is_not_taken_for_one_of_here() {
-        let own = Process::own().unwrap();
+        let own = Process::own(None).unwrap();
         assert!(own.is_of_here() && !own.stays_stopped());
-        assert!(!Process { namespace: "pid:[1]".into(), ..Process::own().unwrap() }.is_of_here());
+        assert!(!Process { namespace: "pid:[1]".into(), ..Process::own(None).unwrap() }.is_of_here());
         assert!(!Process { boot: "another".into(), ..own }.is_of_here());
     }
 }

@@ -5,6 +5,8 @@ mod common;
 
 #[cfg(not(feature = "age"))]
 mod absent;
+#[cfg(all(feature = "age", feature = "bzip2", feature = "zstd"))]
+mod codecs;
 #[cfg(feature = "age")]
 mod damage;
 #[cfg(feature = "age")]

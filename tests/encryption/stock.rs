@@ -27,7 +27,7 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
-fn age(arguments: &[&str]) -> Output {
+pub fn age(arguments: &[&str]) -> Output {
     Command::new("age").args(arguments).output().unwrap()
 }
 
@@ -38,16 +38,21 @@ fn typed(passphrase: &str, arguments: &[&str]) {
 }
 
 fn untarred(place: &Place, tar: &[u8]) {
+    untarred_as(place, tar, "-xz");
+}
+
+/// What is decrypted comes back with `tar`, told by these flags what it is.
+pub fn untarred_as(place: &Place, tar: &[u8], flags: &str) {
     fs::create_dir_all(place.path("untarred")).unwrap();
     let mut command = Command::new("tar");
-    command.arg("-xz").current_dir(place.path("untarred"));
+    command.args(flags.split(' ')).current_dir(place.path("untarred"));
     let output = feed(&mut command, tar);
     assert!(output.status.success(), "{}", all(&output));
     same(&place.path("untarred/data"), &place.path("data"));
     fs::remove_dir_all(place.path("untarred")).unwrap();
 }
 
-fn same(one: &Path, other: &Path) {
+pub fn same(one: &Path, other: &Path) {
     let output = Command::new("diff").arg("-r").args([one, other]).output().unwrap();
     assert!(output.status.success(), "{}", all(&output));
 }

@@ -19,6 +19,10 @@ pub fn verify(unindexed: Unindexed, stop: &Stop, progress: &Progress) -> Result<
     let input = Input::of(&store, &path, stop)?;
     let mut verified = read(input, damage, (stop, progress), &mut |_| Ok(()))?;
     verified.stored = store.length();
+    // age gives no byte out that is not as it was encrypted.
+    if store.is_encrypted() {
+        verified.by = By::Reading;
+    }
     Ok(verified)
 }
 

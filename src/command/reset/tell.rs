@@ -16,12 +16,13 @@ use crate::job::Made;
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::report::Noted;
 use crate::reset::{Emptied, Part, is_empty};
+use crate::stop::Stop;
 
 /// How many names of what stays are shown.
 const NAMES_SHOWN: usize = 10;
 
 /// Say what will happen.
-pub fn summary(args: &ResetArgs, job: &Job, plan: &Plan) -> Result<()> {
+pub fn summary(args: &ResetArgs, job: &Job, plan: &Plan, stop: &Stop) -> Result<()> {
     let mut text = format!("reset of job {}\n", job.name);
     for ((source, _), there) in plan.sources.iter().zip(&plan.there) {
         for (part, what) in [(&there.goes, "go from"), (&there.stays, "stay in")] {
@@ -61,7 +62,7 @@ pub fn summary(args: &ResetArgs, job: &Job, plan: &Plan) -> Result<()> {
             let part = |part: &Part| json!({ "entries": part.entries, "bytes": part.bytes });
             json!({ "path": printable_path(&source.path), "goes": part(&there.goes), "stays": part(&there.stays) })
         });
-        let mut output = Output::new();
+        let mut output = Output::until(stop)?;
         output.json(&json!({
             "job": job.name,
             "dry_run": true,
@@ -94,17 +95,21 @@ pub fn done(
     plan: &Plan,
     made: Option<&Made>,
     emptied: &Emptied,
-    began: Instant,
+    (began, stop): (Instant, &Stop),
 ) -> Result<Exit> {
     let took = began.elapsed().as_secs_f64();
-    let exit = if emptied.left.count > 0 { Exit::Failed } else { Exit::Complete };
+    let exit = match made {
+        _ if emptied.left.count > 0 => Exit::Failed,
+        Some(made) if !made.later.is_empty() => Exit::LaterStep,
+        _ => Exit::Complete,
+    };
     if args.json {
         let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
         let stays = json!({
             "entries": plan.sum(|there| there.stays.entries),
             "bytes": plan.sum(|there| there.stays.bytes),
         });
-        let mut output = Output::new();
+        let mut output = Output::until(stop)?;
         output.json(&json!({
             "job": job.name,
             "sources": sources,
@@ -130,7 +135,7 @@ pub fn done(
     let _ = stderr().write_all(text.as_bytes());
     named(&emptied.mounted, "mounted, and kept", log::Level::Info);
     named(&emptied.left, "left", log::Level::Error);
-    if emptied.entries > 0 && exit == Exit::Complete {
+    if emptied.entries > 0 && exit != Exit::Failed {
         log::info!(
             "until a service has filled it again, runs of job {} fail: an empty source is not archived",
             job.name

@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::extract::Extracted;
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::restore::Recovered;
+use crate::stop::Stop;
 
 /// Say what became of restores that had been interrupted.
 pub fn recovered(all: Vec<Recovered>) {
@@ -76,12 +77,12 @@ pub fn done(
     args: &RestoreArgs,
     parts: &[Part],
     extracted: &Extracted,
-    took: Duration,
+    (took, stop): (Duration, &Stop),
     remedy: &str,
 ) -> Result<Exit> {
     if args.json {
         let targets: Vec<_> = parts.iter().map(|part| printable_path(&part.target)).collect();
-        let mut output = Output::new();
+        let mut output = Output::until(stop)?;
         output.json(&json!({ "targets": targets, "restored": extracted, "seconds": took.as_secs_f64() }))?;
         output.finish()?;
     } else {
