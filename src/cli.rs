@@ -140,6 +140,10 @@ pub struct BackupArgs {
     #[arg(long)]
     pub one_file_system: bool,
 
+    /// Store once what the last archive has too, on a file system that can (XFS, btrfs)
+    #[arg(long, conflicts_with = "output")]
+    pub share: bool,
+
     /// How many threads compress, 1 to 256 [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<OsString>,
@@ -552,6 +556,7 @@ impl Cli {
                 one(&set::NAME, "--name", &args.name);
                 let one_file_system = args.one_file_system.then(|| "true".into());
                 one(&set::ONE_FILE_SYSTEM, "--one-file-system", &one_file_system);
+                one(&set::SHARE, "--share", &args.share.then(|| "true".into()));
                 let mut many = |setting: &'static Setting, flag, items: &Vec<OsString>| {
                     if !items.is_empty() {
                         typed.values.push(flag_value(setting, flag, Written::Items(items.clone())));

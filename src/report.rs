@@ -47,6 +47,14 @@ pub struct Reused {
     pub raw: u64,
     /// Bytes of the archive in them.
     pub stored: u64,
+    /// Bytes of the archive that are not there twice: their blocks are those of the archive before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shared: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Reused {

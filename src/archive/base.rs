@@ -1,9 +1,11 @@
 //! The archive that a new one is built on: what in it is the same as now, found in the order of the walk.
 
+use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::index::{About, Builder, EntryRecord, SegmentKind, hash};
+use super::index::{About, Builder, EntryRecord, Envelope, SegmentKind, hash};
 use super::reader::{Archive, Entries, Fault, Segment};
 use crate::entry::{Entry, Kind, Timestamp, name_order};
 use crate::error::Error;
@@ -89,7 +91,8 @@ impl Base {
         self.rule != Rule::Content
     }
 
-    pub(super) fn compares(&self) -> bool {
+    /// Whether it is only held against what is there now.
+    pub fn compares(&self) -> bool {
         self.purpose == Purpose::Compare
     }
 
@@ -153,6 +156,21 @@ impl Base {
         false
     }
 
+    /// Its file, to have blocks in common with, if it is not encrypted there.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.archive.store().file()
+    }
+
+    /// Bytes of that file, as they are.
+    pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.archive.store().read_exact_at(buffer, at)
+    }
+
+    /// What the archive is in.
+    pub(super) fn envelope(&self) -> Envelope {
+        self.archive.footer().envelope
+    }
+
     /// The tar stream's bytes of this segment, checked. What is wrong is kept for the report.
     pub(super) fn raw(&self, number: u64) -> Option<Vec<u8>> {
         self.archive.read_segment(number).map_err(|error| self.damaged(&error.to_string())).ok()
@@ -163,11 +181,12 @@ impl Base {
         self.archive.segment(number).map_err(|error| self.damaged(&error.to_string())).ok()
     }
 
-    /// The number of the first piece of this file's body, if it was a large one, stored with its holes.
-    pub(super) fn pieces(&self, record: &EntryRecord) -> Option<u64> {
+    /// The pieces of this file's body, if it was a large one, stored with its holes.
+    pub(super) fn pieces(&self, record: &EntryRecord) -> Option<BasePieces<'_>> {
         let plain = record.kind == Kind::File && record.sparse.is_none();
         let header = self.segment(record.segment).filter(|_| plain)?;
-        (header.record.kind == SegmentKind::Header).then_some(record.segment + 1)
+        let first = record.segment.checked_add(1)?;
+        (header.record.kind == SegmentKind::Header).then_some(BasePieces { base: self, next: first })
     }
 
     fn damaged(&self, what: &str) {
@@ -221,6 +240,30 @@ impl Base {
             ),
             suspect: true,
         });
+    }
+}
+
+/// The pieces of one large file in the base. What is wrong is kept for the report.
+#[derive(Clone, Copy)]
+pub(super) struct BasePieces<'a> {
+    base: &'a Base,
+    next: u64,
+}
+
+impl Iterator for BasePieces<'_> {
+    type Item = Segment;
+
+    /// Ends behind the last one, and before one that is damaged. Padding may stand between them.
+    fn next(&mut self) -> Option<Segment> {
+        let segment = loop {
+            let number = self.next;
+            self.next = number.checked_add(1)?;
+            let segment = self.base.segment(number)?;
+            if segment.record.kind != SegmentKind::Padding {
+                break segment;
+            }
+        };
+        (segment.record.kind == SegmentKind::Piece).then_some(segment)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::base::Base;
+use super::base::BasePieces;
 use super::header::{self, SparseBody};
 use super::index::SegmentKind;
 use super::pipeline::{Check, Feed, Halt, Raw, RawKind};
@@ -76,10 +76,8 @@ pub struct Pieces<'a> {
 
 /// The same body in the base.
 pub struct Then<'a> {
-    /// The base.
-    pub base: &'a Base,
-    /// The number of the next piece.
-    pub next: u64,
+    /// Those of its pieces that are to come.
+    pub pieces: BasePieces<'a>,
     /// The name of the file, if its body has to be the same.
     pub name: Option<Vec<u8>>,
 }
@@ -187,15 +185,14 @@ impl<'a> Pieces<'a> {
         bytes.truncate(std::mem::take(&mut self.filled));
         let mut raw = Raw::new(RawKind::Other(SegmentKind::Piece), bytes);
         if let Some(then) = &mut self.then {
-            raw.same = then.base.segment(then.next).filter(|then| then.record.kind == SegmentKind::Piece);
-            if raw.same.is_none() {
-                // The body was shorter.
-                self.then = None;
-            } else {
-                let (length, number) = (raw.bytes.len(), then.next);
+            raw.same = then.pieces.next();
+            if let Some(same) = &raw.same {
+                let (length, number) = (raw.bytes.len(), same.number);
                 let check = |name: &Vec<u8>| Check { name: name.clone(), at: 0, length, then: (number, 0) };
                 raw.checks.extend(then.name.as_ref().map(check));
-                then.next += 1;
+            } else {
+                // The body was shorter.
+                self.then = None;
             }
         }
         self.feed.segment(raw)

@@ -9,13 +9,17 @@ mod cut;
 mod header;
 pub mod index;
 pub mod name;
+mod out;
+mod padding;
 mod pipeline;
 pub mod reader;
 mod reuse;
 mod segment;
 pub mod store;
 pub mod stream;
+mod stretch;
 pub mod verify;
 mod writer;
 
+pub use out::{Out, Shares};
 pub use writer::{Options, Proof, Written, write, write_on};

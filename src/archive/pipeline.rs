@@ -3,7 +3,8 @@
 //! The caller's thread reads and cuts; as many threads as asked for compress; one writes. Two bounded channels hold
 //! them together: the work, in any order, and the results, in the order in which they were begun.
 
-use std::io::{BufWriter, Write};
+use std::collections::VecDeque;
+use std::io;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -11,9 +12,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::base::Base;
 use super::codec::Codec;
 use super::cut;
-use super::index::{Builder, EntryRecord, Hash, SegmentKind, SegmentRecord, hash};
+use super::index::{Builder, EntryRecord, Envelope, Hash, SegmentKind, SegmentRecord, hash};
+use super::out::{Out, Sink};
+use super::padding;
 use super::reader::Segment;
 use super::segment::{Encoder, Shape};
+use super::stretch::Stretches;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::Reused;
@@ -58,10 +62,24 @@ pub enum RawKind {
     Other(SegmentKind),
 }
 
-struct Compressed {
-    record: SegmentRecord,
-    stored: Vec<u8>,
+/// A segment on its way to the file.
+pub struct Compressed {
+    pub record: SegmentRecord,
+    pub stored: Vec<u8>,
+    /// Where these bytes stand in the base, if that is known.
+    pub from: Option<u64>,
+    /// Whether they were taken over from there.
     reused: bool,
+}
+
+impl Compressed {
+    fn anew(record: SegmentRecord, stored: Vec<u8>) -> Self {
+        Self { record, stored, from: None, reused: false }
+    }
+
+    fn copied(then: &Segment, stored: Vec<u8>) -> Self {
+        Self { record: then.record, stored, from: Some(then.offset), reused: true }
+    }
 }
 
 type Slot = Sender<Result<Compressed>>;
@@ -128,9 +146,9 @@ impl Feed {
     }
 
     /// Send on a segment of the base, with its stored bytes.
-    pub fn copied(&mut self, record: SegmentRecord, stored: Vec<u8>) -> Result<(), Halt> {
+    pub fn copied(&mut self, then: &Segment, stored: Vec<u8>) -> Result<(), Halt> {
         let (slot, result) = bounded(1);
-        let _ = slot.send(Ok(Compressed { record, stored, reused: true }));
+        let _ = slot.send(Ok(Compressed::copied(then, stored)));
         self.order.send(Next::Segment(result)).map_err(|_| Halt::Writer)?;
         self.segments += 1;
         Ok(())
@@ -165,7 +183,7 @@ pub struct Body {
 pub fn run<T>(
     (codec, threads): (Codec, usize),
     base: Option<&Base>,
-    out: &mut (dyn Write + Send),
+    out: &mut Out,
     progress: &Progress,
     feed: impl FnOnce(&mut Feed) -> Result<T, Halt>,
     failed: impl Fn(std::io::Error) -> Error + Send,
@@ -184,7 +202,7 @@ pub fn run<T>(
         }
         drop(work);
         let recycle = spare.0.clone();
-        let writer = spawn(scope, move || write(&order, &recycle, codec, out, progress, failed))?;
+        let writer = spawn(scope, move || write(&order, &recycle, codec, base, out, progress, failed))?;
         let mut end = Feed { work: work_in, order: order_in, spare, segments: 0, codec };
         let fed = feed(&mut end);
         drop(end);
@@ -238,18 +256,17 @@ fn compress(
         let copied =
             same.filter(|then| base.is_some_and(|base| !base.compares() && base.copy(then, &mut stored)));
         let result = match copied {
-            Some(then) => Ok(Compressed { record: then.record, stored, reused: true }),
-            None => encoder.encode(shape, &raw.bytes, &mut stored).map(|()| Compressed {
-                record: SegmentRecord {
+            Some(then) => Ok(Compressed::copied(then, stored)),
+            None => encoder.encode(shape, &raw.bytes, &mut stored).map(|()| {
+                let record = SegmentRecord {
                     kind,
                     stored: stored.len() as u64,
                     raw: raw.bytes.len() as u64,
                     crc: crc32fast::hash(&raw.bytes),
                     raw_hash,
                     stored_hash: hash(&stored),
-                },
-                stored,
-                reused: false,
+                };
+                Compressed::anew(record, stored)
             }),
         };
         let _ = spare.0.send(raw.bytes);
@@ -282,53 +299,133 @@ fn headers_hash(bytes: &[u8], headers: &[(usize, usize)], all: &mut Vec<u8>) -> 
     hash(all)
 }
 
+/// What goes into the archive, in its order.
+pub enum Item {
+    /// A segment.
+    Segment(Compressed),
+    /// Entries, whose segments come before.
+    Entries(Vec<EntryRecord>),
+}
+
+/// What has been put in order, and what it adds up to.
+pub struct Laid<'a, 'b> {
+    pub sink: Sink<'a, 'b>,
+    pub body: Body,
+    crc: crc32fast::Hasher,
+    progress: &'a Progress,
+    spare: &'a Sender<Vec<u8>>,
+    /// Segments that were fed in: entries name them by their number among these.
+    fed: u64,
+    /// Before which of them padding stands, as long as entries may come that do not know of it, and how much stands
+    /// before all others.
+    paddings: VecDeque<u64>,
+    passed: u64,
+}
+
+impl Laid<'_, '_> {
+    /// The next of the archive.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn put(&mut self, item: Item) -> io::Result<()> {
+        match item {
+            Item::Entries(entries) => self.entries(entries),
+            Item::Segment(segment) => {
+                self.fed += 1;
+                if segment.reused {
+                    let reused = &mut self.body.reused;
+                    reused.segments += 1;
+                    reused.raw += segment.record.raw;
+                    reused.stored += segment.record.stored;
+                }
+                self.segment(segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment that holds nothing, and where it stands in the base.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn pad(&mut self, padding: Vec<u8>, from: Option<u64>) -> io::Result<()> {
+        self.paddings.push_back(self.fed);
+        let record = padding::record(&padding);
+        self.segment(Compressed { from, ..Compressed::anew(record, padding) })
+    }
+
+    fn segment(&mut self, segment: Compressed) -> io::Result<()> {
+        let Compressed { record, stored, from, .. } = segment;
+        self.sink.put(&stored, from)?;
+        self.progress.stored(record.stored);
+        self.crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
+        self.body.raw += record.raw;
+        self.body.stored += record.stored;
+        // With an index the hashes of the segments say all.
+        match &mut self.body.index {
+            Some(index) => index.segment(record),
+            None => {
+                self.body.whole.update(&stored);
+            }
+        }
+        let _ = self.spare.send(stored);
+        Ok(())
+    }
+
+    fn entries(&mut self, entries: Vec<EntryRecord>) {
+        let Some(index) = &mut self.body.index else { return };
+        for entry in entries {
+            while self.paddings.pop_front_if(|before| *before <= entry.segment).is_some() {
+                self.passed += 1;
+            }
+            index.entry(EntryRecord { segment: entry.segment + self.passed, ..entry });
+        }
+    }
+}
+
 fn write(
     order: &Receiver<Next>,
     spare: &Sender<Vec<u8>>,
     codec: Codec,
-    out: &mut (dyn Write + Send),
+    base: Option<&Base>,
+    out: &mut Out,
     progress: &Progress,
-    failed: impl Fn(std::io::Error) -> Error,
+    failed: impl Fn(io::Error) -> Error,
 ) -> Result<Body> {
     let index = codec.envelope().map(Builder::new);
     let (reused, whole) = (Reused::default(), blake3::Hasher::new());
-    let mut body = Body { index, crc: 0, raw: 0, stored: 0, reused, whole };
-
-    let mut crc = crc32fast::Hasher::new();
-    // Headers of large files are short segments; the others go through as they are.
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let body = Body { index, crc: 0, raw: 0, stored: 0, reused, whole };
+    let start = codec.envelope().map_or(0, Envelope::start_len);
+    let mut stretches = base.filter(|_| matches!(out, Out::Shared(_))).map(Stretches::new);
+    let mut laid = Laid {
+        sink: Sink::new(out, base.and_then(Base::file), start),
+        body,
+        crc: crc32fast::Hasher::new(),
+        progress,
+        spare,
+        fed: 0,
+        paddings: VecDeque::new(),
+        passed: 0,
+    };
     while let Ok(next) = order.recv() {
-        match next {
-            Next::Entries(entries) => {
-                if let Some(index) = &mut body.index {
-                    entries.into_iter().for_each(|entry| index.entry(entry));
-                }
-            }
+        let item = match next {
+            Next::Entries(entries) => Item::Entries(entries),
             Next::Segment(result) => {
                 let gone = || Error::failed("compress a segment: a thread ended early");
-                let Compressed { record, stored, reused } = result.recv().map_err(|_| gone())??;
-                out.write_all(&stored).map_err(&failed)?;
-                progress.stored(record.stored);
-                crc.combine(&crc32fast::Hasher::new_with_initial_len(record.crc, record.raw));
-                body.raw += record.raw;
-                body.stored += record.stored;
-                if reused {
-                    body.reused.segments += 1;
-                    body.reused.raw += record.raw;
-                    body.reused.stored += record.stored;
-                }
-                // With an index the hashes of the segments say all.
-                match &mut body.index {
-                    Some(index) => index.segment(record),
-                    None => {
-                        body.whole.update(&stored);
-                    }
-                }
-                let _ = spare.send(stored);
+                Item::Segment(result.recv().map_err(|_| gone())??)
             }
+        };
+        match &mut stretches {
+            None => laid.put(item),
+            Some(stretches) => stretches.add(item, &mut laid),
         }
+        .map_err(&failed)?;
     }
-    out.flush().map_err(&failed)?;
+    if let Some(mut stretches) = stretches {
+        stretches.end(&mut laid).map_err(&failed)?;
+    }
+    let Laid { sink, mut body, crc, .. } = laid;
+    body.reused.shared = sink.finish().map_err(&failed)?;
     body.crc = crc.finalize();
     Ok(body)
 }

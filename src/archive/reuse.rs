@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::base::{Base, Cursor, Group};
+use super::base::{Base, BasePieces, Cursor, Group};
 use super::body::{self, Then, Trouble};
 use super::cut;
 use super::header::{self, BLOCK};
@@ -100,8 +100,8 @@ impl<'a> Reuse<'a> {
                 self.writer.same = base.segment(then.segment);
             }
             if times_tell && base.is_unchanged(&entry, &then) {
-                if let Some(next) = base.pieces(&then) {
-                    hint.body = Some(Then { base, next, name: Some(entry.name.clone()) });
+                if let Some(pieces) = base.pieces(&then) {
+                    hint.body = Some(Then { pieces, name: Some(entry.name.clone()) });
                 } else if then.sparse.is_none() {
                     hint.check = Some((then.segment, then.offset.saturating_add(then.headers)));
                 }
@@ -150,9 +150,13 @@ impl<'a> Reuse<'a> {
     }
 
     /// An entry that is read, opened if that has not been done.
-    fn open(&mut self, entry: Entry, find: &mut impl Find, then: Option<u64>) -> Result<(), Halt> {
-        let base = self.cursor.base;
-        let hint = Hint { body: then.map(|next| Then { base, next, name: None }), check: None };
+    fn open(
+        &mut self,
+        entry: Entry,
+        find: &mut impl Find,
+        then: Option<BasePieces<'a>>,
+    ) -> Result<(), Halt> {
+        let hint = Hint { body: then.map(|pieces| Then { pieces, name: None }), check: None };
         if entry.kind != Kind::File || entry.content.is_some() {
             return self.writer.add(entry, hint);
         }
@@ -224,7 +228,7 @@ impl<'a> Reuse<'a> {
             let headers = then.headers;
             records.push(EntryRecord { headers, ..writer.record(entry, then.offset) });
         }
-        writer.feed.copied(waiting.group.segment.record, stored)?;
+        writer.feed.copied(&waiting.group.segment, stored)?;
         writer.feed.entries(records)
     }
 
@@ -235,15 +239,20 @@ impl<'a> Reuse<'a> {
         let pieces = then.as_ref().and_then(|then| base.pieces(then));
         let unchanged = |then: &EntryRecord| base.is_unchanged(&entry, then);
         match pieces {
-            Some(first) if entry.content.is_none() && then.as_ref().is_some_and(unchanged) => {
-                self.take_over_large(entry, first, find)
+            Some(pieces) if entry.content.is_none() && then.as_ref().is_some_and(unchanged) => {
+                self.take_over_large(entry, pieces, find)
             }
             pieces => self.open(entry, find, pieces),
         }
     }
 
     /// A large file that is unchanged: its pieces without opening it, but for those that are damaged.
-    fn take_over_large(&mut self, entry: Entry, first: u64, find: &mut impl Find) -> Result<(), Halt> {
+    fn take_over_large(
+        &mut self,
+        entry: Entry,
+        mut pieces: BasePieces<'a>,
+        find: &mut impl Find,
+    ) -> Result<(), Halt> {
         let base = self.cursor.base;
         let writer = &mut self.writer;
         writer.progress.entry();
@@ -256,18 +265,17 @@ impl<'a> Reuse<'a> {
         let mut trouble = None;
         let number = writer.feed.next_segment();
         writer.send_headers()?;
-        for (number, at) in (first..).zip((0..end).step_by(piece as usize)) {
+        for at in (0..end).step_by(piece as usize) {
             writer.stop.check()?;
             let length = piece.min(end - at);
             let body = length.min(size.saturating_sub(at));
             writer.progress.read(body);
-            let kind = |kind, raw| kind == SegmentKind::Piece && raw == length;
-            let then = base.segment(number).filter(|then| kind(then.record.kind, then.record.raw));
+            let then = pieces.next().filter(|then| then.record.raw == length);
             let mut stored = writer.feed.buffer();
             if let Some(then) = then
                 && base.copy(&then, &mut stored)
             {
-                writer.feed.copied(then.record, stored)?;
+                writer.feed.copied(&then, stored)?;
                 continue;
             }
             let mut bytes = stored;

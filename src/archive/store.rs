@@ -1,6 +1,7 @@
 //! Where the bytes of an archive are. What reads archives reads them here, by offset, and does not know whether they are
 //! encrypted where they stand.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -74,6 +75,14 @@ impl Store {
     /// Whether they are encrypted where they stand.
     pub fn is_encrypted(&self) -> bool {
         matches!(&*self.bytes, Bytes::Encrypted(_))
+    }
+
+    /// The file that they are in, as they are.
+    pub(super) fn file(&self) -> Option<&File> {
+        match &*self.bytes {
+            Bytes::Plain { file, .. } => Some(file.file()),
+            Bytes::Encrypted(_) => None,
+        }
     }
 
     /// Whether it can be read anywhere, and not only from its beginning on.

@@ -9,6 +9,7 @@ use super::codec::Codec;
 use super::cut;
 use super::header::{self, BLOCK, SparseBody};
 use super::index::{About, EntryRecord, Envelope, FOOTER_LEN, SegmentKind};
+use super::out::Out;
 use super::pipeline::{self, Check, Feed, Halt, Raw, RawKind};
 use super::reader::Segment;
 use super::reuse::Reuse;
@@ -64,7 +65,7 @@ pub fn write<F: Iterator<Item = Found>>(
     failed: impl Fn(std::io::Error) -> Error + Send + Copy,
 ) -> Result<Written> {
     let about = |open: &Open<'_, F>, report: &mut Report| about(open.0, report);
-    write_on(None, &mut Open(found), options, about, out, hands, failed)
+    write_on(None, &mut Open(found), options, about, &mut Out::Written(out), hands, failed)
 }
 
 /// What is open when it is found.
@@ -85,7 +86,7 @@ impl<F: Iterator<Item = Found>> Find for Open<'_, F> {
 }
 
 /// [`write()`], taking over from a base what is the same as there. The archive is the one that [`write()`] would make, byte by
-/// byte, but for what its index says about the run.
+/// byte, but for what its index says about the run, and, where blocks are shared, for the padding that it takes.
 ///
 /// # Errors
 /// As [`write()`]. What is wrong with the base is no error: then what it would have given is read.
@@ -94,7 +95,7 @@ pub fn write_on<F: Find>(
     found: &mut F,
     options: Options,
     about: impl FnOnce(&F, &mut Report) -> Result<About>,
-    out: &mut (dyn Write + Send),
+    out: &mut Out,
     (stop, progress): (&Stop, &Progress),
     failed: impl Fn(std::io::Error) -> Error + Send + Copy,
 ) -> Result<Written> {
@@ -140,12 +141,12 @@ pub fn write_on<F: Find>(
 }
 
 /// Passes on what is written, and keeps the footer.
-struct Tail<'a> {
-    out: &'a mut (dyn Write + Send),
+struct Tail<'a, 'b> {
+    out: &'a mut Out<'b>,
     last: Vec<u8>,
 }
 
-impl Write for Tail<'_> {
+impl Write for Tail<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.last.extend_from_slice(&bytes[..written]);

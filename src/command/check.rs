@@ -69,6 +69,12 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
     }
     let destination = format!("destination {}", printable_path(&job.destination));
     findings.push(finding(destination, look_at_destination(job)));
+    // What is wrong with the destination is said by its own line.
+    if let Ok(there) = job::open(job)
+        && let Some(says) = job::share::look(job, &there).transpose()
+    {
+        findings.push(finding("share".into(), says));
+    }
     findings.push(finding(format!("keep {}", job.keep), look_at_retention(job, now)));
     if !job.verify.is_off() {
         findings.push(finding(format!("verify {}", job.verify), Ok(next(&job.verify, job, now))));
@@ -124,8 +130,9 @@ fn look_at_destination(job: &Job) -> Result<String> {
     }
     destination.check_writable()?;
     let archives = destination.archives(&job.pattern)?;
-    // The next archive will be about as large as the newest.
-    destination.require_space(archives.first().map_or(0, |newest| newest.bytes))?;
+    // The next archive will be about as large as the newest, unless most of it is shared.
+    let block = if job.share { destination.shares().ok() } else { None };
+    destination.require_space(archives.first().map_or(0, |newest| job::share::needed(newest.bytes, block)))?;
     let mounted = if job.require_mount.destination { ", mounted" } else { "" };
     let free =
         destination.space()?.bytes.map_or(String::new(), |free| format!(", {} free", human_bytes(free)));

@@ -36,7 +36,7 @@ pub use value::{Origin, Value, Written};
 pub mod settings {
     pub use super::setting::{
         AGE_IDENTITY, AGE_RECIPIENTS, CODEC, DESTINATION, EXCLUDE, EXCLUDE_FROM, LOG, NAME, ONE_FILE_SYSTEM,
-        SOURCE, THREADS,
+        SHARE, SOURCE, THREADS,
     };
 }
 
@@ -107,6 +107,8 @@ pub struct Job {
     pub full_every: Duration,
     /// What becomes of a run that finds nothing changed.
     pub unchanged: Unchanged,
+    /// Whether an archive has blocks in common with the one before it, where the file system can do that.
+    pub share: bool,
     /// To whom archives are encrypted, if they are.
     pub recipients: Option<Recipients>,
     /// What opens encrypted archives.

@@ -278,6 +278,7 @@ fn job(name: &str, layers: Layers<'_>) -> Result<Job> {
         })?,
         full_every: layers.value(&setting::FULL_EVERY)?.read(parse::duration_or_off)?,
         unchanged,
+        share: truth(&setting::SHARE)?,
         recipients,
         keys,
         mode: layers.value(&setting::MODE)?.read(parse::mode)?,

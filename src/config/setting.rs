@@ -61,6 +61,8 @@ pub const CHANGE_DETECTION: Setting = setting("TARKEEP_CHANGE_DETECTION", "chang
 pub const FULL_EVERY: Setting = setting("TARKEEP_FULL_EVERY", "full-every", "7d");
 /// What becomes of a run that finds nothing changed.
 pub const UNCHANGED: Setting = setting("TARKEEP_UNCHANGED", "unchanged", "copy");
+/// Whether archives have in common what does not change, where the file system can do that.
+pub const SHARE: Setting = setting("TARKEEP_SHARE", "share", "false");
 /// What is left out.
 pub const EXCLUDE: Setting = setting("TARKEEP_EXCLUDE", "exclude", "");
 /// A file of what is left out.
@@ -99,7 +101,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 34] = [
+pub const SETTINGS: [&Setting; 35] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -117,6 +119,7 @@ pub const SETTINGS: [&Setting; 34] = [
     &CHANGE_DETECTION,
     &FULL_EVERY,
     &UNCHANGED,
+    &SHARE,
     &EXCLUDE,
     &EXCLUDE_FROM,
     &EXCLUDE_CACHES,

@@ -90,8 +90,13 @@ impl Local {
     /// If no file can be made in the destination.
     pub fn check_writable(&self) -> Result<()> {
         let (_file, name) = make_temporary(&self.fd, &self.root)?;
-        unlinkat(&self.fd, &name, AtFlags::empty())
-            .map_err(|e| Error::io("remove temporary file", self.root.join(&name), e))
+        self.remove_temporary(&name)
+    }
+
+    /// Remove what [`make_temporary`] has made here.
+    pub(super) fn remove_temporary(&self, name: &str) -> Result<()> {
+        unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|e| Error::io("remove temporary file", self.root.join(name), e))
     }
 
     /// Begin an archive: nothing is seen of it until [`Upload::publish`], and dropped instead nothing is left of it.

@@ -15,6 +15,7 @@ mod list;
 mod local;
 mod lock;
 mod place;
+mod share;
 mod space;
 mod sweep;
 mod upload;

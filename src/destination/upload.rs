@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::folders::{Access, Folders};
 use super::place::{self, Identity, Place};
+use super::share;
 use crate::archive::name::ArchiveName;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -247,6 +248,29 @@ impl Upload {
         Ok(())
     }
 
+    /// Have blocks of another file in common, instead of writing what is in them: so many bytes from this offset on, both
+    /// of them, and [`Upload::written`] too, multiples of a block.
+    ///
+    /// # Errors
+    /// If that cannot be done; what is written then goes where it would have gone before.
+    pub fn share(&mut self, from: &File, at: u64, length: u64) -> io::Result<()> {
+        share::share(&self.file, self.written, from, at, length)?;
+        self.file.seek(SeekFrom::Start(self.written + length))?;
+        self.written += length;
+        self.write_out();
+        Ok(())
+    }
+
+    /// Begin to write out what is new since the last time, and drop from the cache what came before, which is clean by now.
+    fn write_out(&mut self) {
+        if self.written - self.flushed >= WINDOW {
+            let start = self.flushed.saturating_sub(WINDOW);
+            let length = std::num::NonZero::new(self.written - start);
+            let _ = fadvise(&self.file, start, length, Advice::DontNeed);
+            self.flushed = self.written;
+        }
+    }
+
     /// Take the first free name.
     fn give_name(&mut self, mut note: impl FnMut(&ArchiveName)) -> Result<PathBuf> {
         let gone = || Error::failed("the archive has its name already");
@@ -294,13 +318,7 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.written += count as u64;
-        if self.written - self.flushed >= WINDOW {
-            // Begins to write out the new window, and drops the one before, which is clean by now.
-            let start = self.flushed.saturating_sub(WINDOW);
-            let length = std::num::NonZero::new(self.written - start);
-            let _ = fadvise(&self.file, start, length, Advice::DontNeed);
-            self.flushed = self.written;
-        }
+        self.write_out();
         Ok(count)
     }
 

@@ -99,24 +99,34 @@ fn counts(record: &Record) -> Report {
     }
 }
 
-impl Last {
-    /// What came of the run that made it.
-    pub fn report(&self) -> Option<&Report> {
-        self.report.as_ref()
-    }
-
+/// What a run builds on.
+#[derive(Default)]
+pub struct Ground {
+    /// What came of the last one.
+    pub report: Option<Report>,
     /// Which file it is, if it has an index.
-    pub fn known(&self) -> Option<&Known> {
-        self.known.as_ref()
-    }
+    pub known: Option<Known>,
+    /// The archive that it made, if anything is taken over from it or held against it.
+    pub base: Option<Base>,
+    /// The instant of the last run that read everything, if this one is not to.
+    pub read: Option<String>,
+}
 
+impl Last {
     /// Take nothing over from it.
     pub fn forget(&mut self) {
         self.archive = None;
     }
 
+    /// What a run at this instant builds on.
+    pub fn ground(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> Ground {
+        let (report, known) = (self.report.clone(), self.known.clone());
+        let (base, read) = self.base(job, now, boot);
+        Ground { report, known, base, read }
+    }
+
     /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.
-    pub fn base(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> (Option<Base>, Option<String>) {
+    fn base(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> (Option<Base>, Option<String>) {
         let Some((about, archive)) = self.archive.filter(|_| can_reuse(job)) else { return (None, None) };
         let path = printable_path(archive.path());
         if about.codec != job.codec.to_string() {

@@ -6,6 +6,7 @@ mod guard;
 mod link;
 mod proof;
 pub mod recheck;
+pub mod share;
 mod versions;
 
 use std::fmt::Write as _;
@@ -22,7 +23,7 @@ use crate::archive::base::Base;
 use crate::archive::codec::Codec;
 use crate::archive::index::About;
 use crate::archive::name::{self, ArchiveName};
-use crate::archive::{self, Proof, Written};
+use crate::archive::{self, Out, Proof, Written};
 use crate::clock::Clock;
 use crate::config::{Job, OnMiss};
 use crate::destination::{self, Local, Lock, Published, Upload};
@@ -39,7 +40,8 @@ use crate::stop::Stop;
 use crate::sys;
 
 pub use after::{forget, policy};
-use base::Last;
+use base::Ground;
+use share::Sharing;
 
 /// What a run made.
 #[derive(Debug)]
@@ -92,6 +94,9 @@ pub fn stored(made: &Made) -> String {
     if !report.reused.is_nothing() {
         let share = 100.0 * report.reused.stored as f64 / report.stored as f64;
         let _ = write!(text, ", {share:.1}% of it from the last archive");
+        if report.reused.shared > 0 {
+            let _ = write!(text, " ({} shared with it)", human_bytes(report.reused.shared));
+        }
     }
     text
 }
@@ -205,7 +210,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
     let run = Run::begin(job, hands);
     let mut upload = destination::file::begin(path, Some(job.mode))?;
     let itself = upload.metadata()?;
-    let written = run.write(Last::default(), &itself, &mut upload, path, &mut |_| {})?;
+    let written = run.write(Ground::default(), &itself, Out::Written(&mut upload), path, &mut |_| {})?;
     run.publish(upload, written, |_, _| {})
 }
 
@@ -216,7 +221,7 @@ pub fn to_file(job: &Job, hands: Hands, path: &Path) -> Result<Made> {
 pub fn to_stream(job: &Job, hands: Hands, out: &mut (dyn Write + Send), itself: &Metadata) -> Result<Made> {
     let run = Run::begin(job, hands);
     let path = Path::new("to standard output");
-    let written = run.write(Last::default(), itself, out, path, &mut |_| {})?;
+    let written = run.write(Ground::default(), itself, Out::Written(out), path, &mut |_| {})?;
     Ok(run.made(written, None))
 }
 
@@ -348,15 +353,22 @@ impl<'a> Run<'a> {
         }
         let root = destination.root();
         let root = root.metadata().map_err(|e| Error::io("look at destination", root, e))?;
-        match last.report() {
-            Some(last) => destination.require_space(last.stored)?,
+        let ground = last.ground(job, self.instant, hands.clock.boot());
+        let block = share::block(job, destination, &ground);
+        match &ground.report {
+            Some(last) => destination.require_space(share::needed(last.stored, block))?,
             None => self.look_before_the_first(destination, &root)?,
         }
         let mut upload =
             destination.begin(lock, &job.pattern.name(self.instant.naive_local(), ending(job), 1))?;
         let path = upload.path();
-        let known = last.known().cloned();
-        let written = self.write(last, &root, &mut upload, &path, seen)?;
+        let mut sharing = block.map(|block| Sharing { upload: &mut upload, block });
+        let out = match &mut sharing {
+            Some(sharing) => Out::Shared(sharing),
+            None => Out::Written(&mut upload),
+        };
+        let known = ground.known.clone();
+        let written = self.write(ground, &root, out, &path, seen)?;
         if let (true, Some(known)) = (written.unchanged, known) {
             let link = link::Link { job, instant: self.instant, stop: hands.stop };
             if let Some((published, to)) = link.publish(destination, &mut upload, &known)? {
@@ -396,15 +408,14 @@ impl<'a> Run<'a> {
 
     fn write(
         &self,
-        last: Last,
+        ground: Ground,
         written: &Metadata,
-        out: &mut (dyn Write + Send),
+        mut out: Out,
         path: &Path,
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let before = last.report().cloned();
-        let (base, read) = last.base(self.job, self.instant, self.hands.clock.boot());
+        let Ground { report: before, base, read, .. } = ground;
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
         if let Some(before) = &before {
@@ -427,10 +438,11 @@ impl<'a> Run<'a> {
         };
         let hands = (self.hands.stop, self.hands.progress);
         let Some(recipients) = &self.job.recipients else {
-            return archive::write_on(base.as_ref(), &mut found, options, about, out, hands, failed);
+            return archive::write_on(base.as_ref(), &mut found, options, about, &mut out, hands, failed);
         };
-        let mut sealed = recipients.seal(out).map_err(failed)?;
-        let mut written = archive::write_on(None, &mut found, options, about, &mut sealed, hands, failed)?;
+        let mut sealed = recipients.seal(&mut out).map_err(failed)?;
+        let mut whole = Out::Written(&mut sealed);
+        let mut written = archive::write_on(None, &mut found, options, about, &mut whole, hands, failed)?;
         let (stored, hash) = sealed.finish().map_err(failed)?;
         // Nothing here can read it again, and nothing has to: its bytes are what was written, or they are not.
         written.report.stored = stored;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 pub struct Disk {
     _folder: tempfile::TempDir,
     mount_point: PathBuf,
-    /// The file behind an ext4, as a loop device.
+    /// The file behind an ext4 and its kind, as a loop device.
     image: Option<PathBuf>,
     mounted: bool,
 }
@@ -22,13 +22,27 @@ impl Disk {
 
     /// An ext4 in a file of so many MiB, at this path or beside the mount.
     pub fn ext4(mib: u64, image: Option<&Path>) -> Option<Self> {
+        Self::made_by(&["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0"], mib, image)
+    }
+
+    /// An XFS whose files can have blocks in common; it wants 300 MiB.
+    pub fn xfs(mib: u64) -> Option<Self> {
+        Self::made_by(&["mkfs.xfs", "-q", "-f", "-m", "reflink=1"], mib, None)
+    }
+
+    /// A btrfs; it wants 120 MiB.
+    pub fn btrfs(mib: u64) -> Option<Self> {
+        Self::made_by(&["mkfs.btrfs", "-q", "-f"], mib, None)
+    }
+
+    fn made_by(command: &[&str], mib: u64, image: Option<&Path>) -> Option<Self> {
         let mut disk = Self::unmounted();
         let image = image.map_or_else(|| disk.path().with_file_name("image"), Path::to_path_buf);
         std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
-        let made = run("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0", text(&image)]);
+        let made = run(command[0], &[&command[1..], &[text(&image)]].concat());
         disk.image = Some(image);
         if !made {
-            super::skip("mkfs.ext4");
+            super::skip(command[0]);
             return None;
         }
         disk.mounted = disk.mount();
