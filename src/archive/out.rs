@@ -102,7 +102,8 @@ impl<'a, 'b> Sink<'a, 'b> {
     /// # Errors
     /// If they cannot be written. That they cannot be shared is none.
     pub fn put(&mut self, bytes: &[u8], from: Option<u64>) -> io::Result<()> {
-        let Some(from) = from.filter(|from| self.wants(*from).is_some_and(|(missing, _)| missing == 0)) else {
+        let Some(from) = from.filter(|from| self.wants(*from).is_some_and(|(missing, _)| missing == 0))
+        else {
             self.settle(true)?;
             self.at += bytes.len() as u64;
             return self.out.write_all(bytes);

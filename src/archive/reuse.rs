@@ -150,12 +150,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// An entry that is read, opened if that has not been done.
-    fn open(
-        &mut self,
-        entry: Entry,
-        find: &mut impl Find,
-        then: Option<BasePieces<'a>>,
-    ) -> Result<(), Halt> {
+    fn open(&mut self, entry: Entry, find: &mut impl Find, then: Option<BasePieces<'a>>) -> Result<(), Halt> {
         let hint = Hint { body: then.map(|pieces| Then { pieces, name: None }), check: None };
         if entry.kind != Kind::File || entry.content.is_some() {
             return self.writer.add(entry, hint);

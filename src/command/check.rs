@@ -132,7 +132,8 @@ fn look_at_destination(job: &Job) -> Result<String> {
     let archives = destination.archives(&job.pattern)?;
     // The next archive will be about as large as the newest, unless most of it is shared.
     let block = if job.share { destination.shares().ok() } else { None };
-    destination.require_space(archives.first().map_or(0, |newest| job::share::needed(newest.bytes, block)))?;
+    destination
+        .require_space(archives.first().map_or(0, |newest| job::share::needed(newest.bytes, block)))?;
     let mounted = if job.require_mount.destination { ", mounted" } else { "" };
     let free =
         destination.space()?.bytes.map_or(String::new(), |free| format!(", {} free", human_bytes(free)));

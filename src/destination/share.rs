@@ -30,9 +30,7 @@ pub(super) fn share(file: &File, to: u64, from: &File, at: u64, length: u64) -> 
     let range = CloneRange { from: from.as_raw_fd().into(), at, length, to };
     #[allow(unsafe_code, reason = "no safe call shares a part of a file")]
     // SAFETY: the request takes this structure and only reads it; both files are open while it runs.
-    unsafe {
-        ioctl(file, Setter::<{ opcode::write::<CloneRange>(0x94, 13) }, CloneRange>::new(range))
-    }?;
+    unsafe { ioctl(file, Setter::<{ opcode::write::<CloneRange>(0x94, 13) }, CloneRange>::new(range)) }?;
     Ok(())
 }
 

@@ -61,6 +61,18 @@ impl Disk {
         &self.mount_point
     }
 
+    /// Unmount and mount it, so that what is read comes from the disk.
+    pub fn mount_again(&self) {
+        assert!(soon(|| run("umount", &[text(self.path())])) && soon(|| self.mount()));
+    }
+
+    /// Bytes of it that are in use, when all is written.
+    pub fn used(&self) -> u64 {
+        assert!(run("sync", &["-f", text(self.path())]));
+        let space = rustix::fs::statvfs(self.path()).unwrap();
+        (space.f_blocks - space.f_bfree) * space.f_frsize
+    }
+
     /// Let nothing be written to it from here on.
     pub fn make_read_only(&self) {
         // Another test's child, between fork and exec, may have something open there for a moment.

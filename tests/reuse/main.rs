@@ -2,6 +2,7 @@
 //! nothing is taken over that may have changed, or that is damaged.
 
 mod cache;
+mod blocks;
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;

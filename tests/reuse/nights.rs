@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use tarkeep::archive::index::{EntryRecord, SegmentKind};
 use tarkeep::archive::reader::{Archive, Opened, open};
+use tarkeep::archive::verify::{Depth, Options, verify};
 use tarkeep::cli::Cli;
 use tarkeep::clock::Clock;
 use tarkeep::config::{self, Environment, Job, Typed};
@@ -60,7 +62,15 @@ impl Nights {
 
     /// With this setting.
     pub fn with(mut self, variable: &'static str, value: &'static str) -> Self {
+        self.variables.retain(|(other, _)| *other != variable);
         self.variables.push((variable, value));
+        self
+    }
+
+    /// With its archives in this folder instead.
+    pub fn keeping_in(self, folder: &Path) -> Self {
+        std::fs::remove_dir(self.destination()).unwrap();
+        std::os::unix::fs::symlink(folder, self.destination()).unwrap();
         self
     }
 
@@ -118,6 +128,42 @@ impl Nights {
         // Later runs are built on the one that is looked at, and not on this.
         std::fs::remove_file(full.path.unwrap()).unwrap();
     }
+
+    /// The same for an archive that may have padding in it: all but that is the same.
+    pub fn assert_holds_what_full_holds(&self, made: &Made) {
+        let full = self.made(job::run_in_full);
+        assert!(stream(made) == stream(&full), "an archive that shares blocks holds something else");
+        let entries = |made| {
+            let entries = archive(made).entries().map(Result::unwrap).collect::<Vec<_>>().into_iter();
+            entries.map(|entry| EntryRecord { segment: 0, ..entry }).collect::<Vec<_>>()
+        };
+        assert_eq!(entries(made), entries(&full));
+        assert_in_place(made);
+        let (whole, other) = (made.report.stored, full.report.stored);
+        assert!(whole * 100 < other * 101, "{whole} bytes instead of {other}");
+        std::fs::remove_file(full.path.unwrap()).unwrap();
+    }
+}
+
+/// Its tar stream.
+fn stream(made: &Made) -> Vec<u8> {
+    let archive = archive(made);
+    (0..archive.segment_count()).flat_map(|number| archive.read_segment(number).unwrap()).collect()
+}
+
+/// It is sound in every byte, which also holds each entry against the headers where the index says that they are.
+pub fn assert_in_place(made: &Made) {
+    let options = Options { depth: Depth::Full, threads: 1 };
+    let path = made.path.as_ref().unwrap();
+    let verified = verify(path, options, &Stop::default(), &Progress::default()).unwrap();
+    assert!(verified.sound(), "{:?}", verified.problems);
+}
+
+/// Bytes of its padding, piece by piece.
+pub fn paddings(made: &Made) -> Vec<u64> {
+    let segments = archive(made).segments().map(Result::unwrap).collect::<Vec<_>>().into_iter();
+    let padding = segments.filter(|segment| segment.record.kind == SegmentKind::Padding);
+    padding.map(|segment| segment.record.stored).collect()
 }
 
 fn text(path: &Path) -> &str {

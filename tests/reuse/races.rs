@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tarkeep::archive::base::{Base, Purpose, Rule};
 use tarkeep::archive::codec::Codec;
-use tarkeep::archive::{Options, write_on};
+use tarkeep::archive::{Options, Out, write_on};
 use tarkeep::entry::{Entry, Find, Found};
 use tarkeep::error::Error;
 use tarkeep::job::Made;
@@ -61,7 +61,7 @@ fn built_on(base: &Made, source: &Path, happens: impl FnOnce()) -> Read {
         &mut then,
         Options { codec: Codec::Gzip(6), threads: 2 },
         |_, _| Ok(about),
-        &mut out,
+        &mut Out::Written(&mut out),
         (&Stop::default(), &Progress::default()),
         |e| Error::io("write archive", "memory", e),
     )

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
+use tarkeep::job::Made;
 
 use crate::nights::{Nights, noise};
 
@@ -96,40 +97,50 @@ fn change(random: &mut Random, source: &Path) {
     }
 }
 
+/// Some nights of a random tree; each archive is shown to somebody.
+pub fn nights_of(mut nights: Nights, seed: u64, mut each: impl FnMut(&Nights, &Made)) {
+    let source = nights.source();
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for _ in 0..25 {
+        add(&mut random, &source);
+    }
+    fs::write(source.join("kept"), b"so that it is never empty").unwrap();
+    // Of some trees the first archive is so close to the last change that all is read once more.
+    if seed.is_multiple_of(3) {
+        nights.at_once()
+    } else {
+        nights.next()
+    };
+    for night in 0..4 {
+        for _ in 0..random.below(6) {
+            change(&mut random, &source);
+        }
+        nights.exclude = match random.below(4) {
+            0 => vec!["*a*".into()],
+            1 => vec!["/*7*".into()],
+            _ => Vec::new(),
+        };
+        println!("seed {seed}, night {night}");
+        let made = nights.next();
+        each(&nights, &made);
+    }
+}
+
+/// One of the codecs that have an index.
+pub fn codec(seed: u64) -> &'static str {
+    let other = if cfg!(feature = "zstd") { "zstd:3" } else { "gzip:9" };
+    ["gzip:6", "gzip:1", other][seed as usize % 3]
+}
+
 #[test]
 fn whatever_changes_the_archive_is_as_in_full() {
     let mut reused = 0;
     for seed in 1..=12_u64 {
-        let Some(mut nights) = Nights::new() else { return };
-        let other = if cfg!(feature = "zstd") { "zstd:3" } else { "gzip:9" };
-        let codec = ["gzip:6", "gzip:1", other][seed as usize % 3];
-        nights = nights.with("TARKEEP_CODEC", codec);
-        let source = nights.source();
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        for _ in 0..25 {
-            add(&mut random, &source);
-        }
-        fs::write(source.join("kept"), b"so that it is never empty").unwrap();
-        // Of some trees the first archive is so close to the last change that all is read once more.
-        if seed % 3 == 0 {
-            nights.at_once()
-        } else {
-            nights.next()
-        };
-        for night in 0..4 {
-            for _ in 0..random.below(6) {
-                change(&mut random, &source);
-            }
-            nights.exclude = match random.below(4) {
-                0 => vec!["*a*".into()],
-                1 => vec!["/*7*".into()],
-                _ => Vec::new(),
-            };
-            println!("seed {seed}, night {night}");
-            let made = nights.next();
-            nights.assert_as_in_full(&made);
+        let Some(nights) = Nights::new() else { return };
+        nights_of(nights.with("TARKEEP_CODEC", codec(seed)), seed, |nights, made| {
+            nights.assert_as_in_full(made);
             reused += made.report.reused.segments;
-        }
+        });
     }
     assert!(reused > 100, "hardly anything was taken over: {reused}");
 }
