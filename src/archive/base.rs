@@ -244,7 +244,7 @@ impl Base {
 }
 
 /// The pieces of one large file in the base. What is wrong is kept for the report.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct BasePieces<'a> {
     base: &'a Base,
     next: u64,
