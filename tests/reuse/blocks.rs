@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 const PAGE: u64 = 8192;
 
 /// Bytes of the database in these tests: what they are compressed to is a little more than a half.
-const DATABASE: u64 = 24 * MIB;
+const DATABASE: u64 = 16 * MIB;
 
 /// Of each another part is noise, so that what is rewritten has another length than what stood there.
 fn page(seed: u64) -> Vec<u8> {
@@ -100,7 +100,7 @@ fn seven_nights_of_a_changing_database_take_little_more_than_one() {
         let mut made = vec![first];
         for night in 1..7_u64 {
             // One place, and every third night also a file that moves all that comes behind it.
-            rewrite(&source, night * 400, DATABASE / PAGE / 100, 1000 * night);
+            rewrite(&source, night * 300, DATABASE / PAGE / 100, 1000 * night);
             if night.is_multiple_of(3) {
                 fs::write(source.join(format!("small-00-{night}")), noise(12_345, night)).unwrap();
             }

@@ -5,6 +5,8 @@ mod cache;
 mod blocks;
 #[path = "../common/mod.rs"]
 mod common;
+
+mod blocks;
 mod damage;
 mod edits;
 mod full;
