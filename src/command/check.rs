@@ -197,7 +197,11 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
     let mut own: Vec<_> = plan
         .items
         .iter()
-        .filter_map(|item| item.own.as_ref().ok().map(|own| (own, item.stored.bytes)))
+        .filter_map(|item| {
+            // What an archive has in common with the one before it takes no room.
+            let shared = item.about.as_ref().map_or(0, |about| about.report.reused.shared);
+            Some((item.own.as_ref().ok()?, item.stored.bytes.saturating_sub(shared)))
+        })
         .collect();
     own.sort_by_key(|(own, _)| own.instant);
     let mut files = BTreeSet::new();
@@ -205,14 +209,6 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
     let archives: Vec<_> = own
         .into_iter()
         .map(|(own, bytes)| (own.instant, if files.insert(own.file) { bytes } else { 0 }))
-        .filter_map(|item| {
-            // What an archive has in common with the one before it takes no room either.
-            let shared = item.about.as_ref().map_or(0, |about| about.report.reused.shared);
-            Some((item.own.as_ref().ok()?, item.stored.bytes.saturating_sub(shared)))
-        })
-        // A second name of a file takes no room.
-        .filter(|(own, _)| files.insert(own.file))
-        .map(|(own, bytes)| (own.instant, bytes))
         .collect();
     let growth = destination.space()?.bytes.and_then(|free| retention::growth(&archives, free));
     Ok(match growth {
