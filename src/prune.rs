@@ -158,6 +158,9 @@ pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) 
     for item in &plan.items {
         if let Err(why) = &item.own {
             name_once(&item.stored.path, why);
+        } else if let Some(damage) = item.checked.as_ref().and_then(|checked| checked.damage.as_ref()) {
+            let what = "delete it when you have what you need of it";
+            name_once(&item.stored.path, &format!("it was found damaged, {damage}; {what}"));
         }
     }
     let mut going: Vec<(DateTime<Utc>, &Item, Identity)> = Vec::new();

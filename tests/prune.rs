@@ -221,6 +221,37 @@ fn an_archive_of_the_future_or_a_clock_set_back_stops_all_pruning() {
     assert_eq!(place.left().len(), 3);
 }
 
+/// Change a byte in the first segment, and have it found out.
+fn damage(place: &Place, name: &str) {
+    let path = place.backup().join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    ended(place.tarkeep(&["verify", "--all"], "all").output().unwrap()).with(5);
+}
+
+#[test]
+fn the_sound_archive_stays_and_not_only_the_one_that_was_found_damaged() {
+    let place = Place::new();
+    let nights = place.nights(4);
+    damage(&place, &nights[0]);
+    let dry = ended(place.tarkeep(&["prune", "--dry-run"], "last=1").output().unwrap()).with(0);
+    let line = dry.stdout.lines().next().unwrap();
+    assert!(line.ends_with("kept: damaged, stays until you delete it"), "{}", dry.stdout);
+    let said = place.prune("last=1").with(0);
+    assert_eq!(place.left(), set(&nights[..2]));
+    let named = said.stderr.lines().find(|line| line.contains(&nights[0])).unwrap();
+    assert!(named.contains("is not pruned: it was found damaged"), "{named}");
+    // Mended, and found good again: the rules hold for it as for any other.
+    let path = place.backup().join(&nights[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    ended(place.tarkeep(&["verify", "--all"], "all").output().unwrap()).with(0);
+    place.prune("last=1").with(0);
+    assert_eq!(place.left(), set(&nights[..1]));
+}
+
 #[test]
 fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
     let place = Place::new();

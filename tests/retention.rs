@@ -30,7 +30,7 @@ fn local(text: &str, zone: Tz) -> DateTime<Utc> {
 
 fn archive(instant: DateTime<Utc>) -> Archive {
     let file = (1, instant.timestamp() as u64);
-    Archive { instant, number: 1, complete: true, suspect: false, file }
+    Archive { instant, number: 1, complete: true, suspect: false, damaged: false, file }
 }
 
 fn keep(text: &str) -> Keep {
@@ -48,8 +48,8 @@ fn keep(text: &str) -> Keep {
     Keep::Rules(rules)
 }
 
-/// What is decided about archives of these local times, one a line; a `!` behind a time makes it incomplete. The clock
-/// stands a minute behind the newest.
+/// What is decided about archives of these local times, one a line; a `!` behind a time makes it incomplete, an
+/// `x` damaged. The clock stands a minute behind the newest.
 #[track_caller]
 fn golden(policy: &str, zone: Tz, expected: &str) {
     let lines: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -57,7 +57,8 @@ fn golden(policy: &str, zone: Tz, expected: &str) {
         .iter()
         .map(|line| {
             let time = line.get(..16).unwrap();
-            Archive { complete: !line[16..].starts_with('!'), ..archive(local(time, zone)) }
+            let is = |mark| line[16..].starts_with(mark);
+            Archive { complete: !is('!'), damaged: is('x'), ..archive(local(time, zone)) }
         })
         .collect();
     let now = archives.iter().map(|archive| archive.instant).max().unwrap() + TimeDelta::minutes(1);
@@ -65,7 +66,11 @@ fn golden(policy: &str, zone: Tz, expected: &str) {
     let mut said = String::new();
     for ((archive, decision), line) in archives.iter().zip(&decisions).zip(&lines) {
         let time = &line[..16];
-        let mark = if archive.complete { "" } else { "!" };
+        let mark = match archive {
+            Archive { damaged: true, .. } => "x",
+            Archive { complete: false, .. } => "!",
+            _ => "",
+        };
         let reasons = decision.reasons().join(", ");
         let _ = writeln!(said, "{}", format!("{time}{mark} {reasons}").trim_end());
     }
@@ -316,6 +321,44 @@ fn the_last_complete_one_stays_whatever_the_rules_say() {
 }
 
 #[test]
+fn an_archive_known_to_be_damaged_stands_for_nothing_and_stays() {
+    golden(
+        "last=2 monthly=2",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-19 01:00 last, monthly
+         2026-11-18 01:00 last
+         2026-11-17 01:00
+         2026-10-31 01:00x damaged, stays until you delete it
+         2026-10-30 01:00 monthly
+         2026-10-29 01:00",
+    );
+    // The newest sound one stays, and `within` is measured from it.
+    golden(
+        "within=1d",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-10 01:00 within
+         2026-11-09 01:00 within
+         2026-11-08 01:00",
+    );
+    golden(
+        "yearly=1",
+        Tz::UTC,
+        "2026-11-20 01:00! the newest one
+         2026-11-19 01:00x damaged, stays until you delete it
+         2026-11-18 01:00 yearly
+         2026-11-17 01:00",
+    );
+    golden(
+        "last=1",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-19 01:00x damaged, stays until you delete it",
+    );
+}
+
+#[test]
 fn of_archives_of_one_instant_the_higher_number_is_the_newer() {
     let instant = utc("2026-11-20T01:00:00Z");
     let of = |number: u32| Archive { number, file: (1, u64::from(number)), ..archive(instant) };
@@ -421,7 +464,7 @@ prop_compose! {
         -> Archive
     {
         let instant = utc("2021-06-01T00:00:00Z") + TimeDelta::minutes(minutes);
-        Archive { instant, number, complete, suspect: false, file: (1, file) }
+        Archive { instant, number, complete, suspect: false, damaged: false, file: (1, file) }
     }
 }
 
