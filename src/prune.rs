@@ -75,7 +75,7 @@ pub fn plan(destination: &Local, policy: &Policy<'_>, accept: bool, now: DateTim
         Keep::Rules(_) if accept => newest.map(|newest| newest.min(now)),
         Keep::Rules(_) => policy.state.load(policy.job).accepted,
     };
-    let held = retention::held(&own, accepted, now).map(|held| {
+    let held = retention::held(&own, policy.keep, policy.zone, accepted, now).map(|held| {
         let of = |at: usize| (items[places[at]].stored.name.to_string(), own[at].instant);
         why_held(held, of, policy.zone, now)
     });
@@ -103,6 +103,21 @@ fn why_held(
             "the source of {} had shrunk to under half; if that is as it should be, say `tarkeep prune --accept`",
             of(at).0
         ),
+        Held::Pause { before, after } => {
+            let ((old_name, old), (new_name, new)) = (of(before), of(after));
+            let pause = new - old;
+            let length = match pause.num_days() {
+                0..2 => counted(pause.num_hours() as u64, "hour", "hours"),
+                days => counted(days as u64, "day", "days"),
+            };
+            format!(
+                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, longer than `within` \
+                 keeps, and archives from before would go for that alone; if it was a pause and they may go, say `tarkeep \
+                 prune --accept`; if the clock was wrong, move away what has a wrong time",
+                when(old),
+                when(new)
+            )
+        }
         Held::Incomplete(at) => format!(
             "the newest archive, {}, is incomplete; mend or exclude what could not be read, or say \
              `tarkeep prune --accept`",

@@ -300,23 +300,78 @@ pub enum Held {
     Clock(usize),
     /// The source of this one had shrunk, and nobody has said yet that it should.
     Suspect(usize),
+    /// Between these two neighbours lies more than `within`, and archives would go for that alone: nothing was made for long,
+    /// or a clock was wrong.
+    Pause {
+        /// The newest before it.
+        before: usize,
+        /// The first after it.
+        after: usize,
+    },
     /// This one, the newest sound one, is incomplete: nothing is deleted but after a success.
     Incomplete(usize),
 }
 
 /// Whether something forbids to delete. What is no newer than `accepted` has been looked at by somebody.
-pub fn held(archives: &[Archive], accepted: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Held> {
+pub fn held(
+    archives: &[Archive],
+    keep: &Keep,
+    zone: Tz,
+    accepted: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Held> {
+    let Keep::Rules(rules) = keep else { return None };
     let order = newest_first(archives);
     let newest = *order.first()?;
     if archives[newest].instant > now {
         return Some(Held::Clock(newest));
     }
+    // What was accepted at a time to come was accepted by a clock that was wrong.
+    let accepted = accepted.filter(|accepted| *accepted <= now);
     let unseen = |at: &usize| accepted.is_none_or(|accepted| archives[*at].instant > accepted);
     if let Some(at) = order.iter().copied().filter(unseen).find(|at| archives[*at].suspect) {
         return Some(Held::Suspect(at));
     }
-    let newest = order.iter().copied().find(|at| !archives[*at].damaged)?;
+    let sound: Vec<usize> = order.into_iter().filter(|at| !archives[*at].damaged).collect();
+    let newest = *sound.first()?;
+    if let Some(pause) = rules.within.and_then(|within| pause(archives, &sound, within, keep, zone, &unseen))
+    {
+        return Some(pause);
+    }
     Some(newest).filter(|at| unseen(at) && !archives[*at].complete).map(Held::Incomplete)
+}
+
+/// The newest pause that nobody has seen yet and that would cost archives: those that `within` alone kept until it, and no
+/// rule keeps after it. `order` is newest first.
+fn pause(
+    archives: &[Archive],
+    order: &[usize],
+    within: Duration,
+    keep: &Keep,
+    zone: Tz,
+    unseen: &impl Fn(&usize) -> bool,
+) -> Option<Held> {
+    let within = TimeDelta::from_std(within).ok()?;
+    let decided = |places: &[usize]| -> Vec<Decision> {
+        let of: Vec<Archive> = places.iter().map(|at| archives[*at]).collect();
+        of.first().map_or(Vec::new(), |newest| decide(&of, keep, zone, newest.instant))
+    };
+    let today = decided(order);
+    let only_within = Decision::Kept(vec![Reason::Within]);
+    for (nth, pair) in order.windows(2).enumerate() {
+        let (after, before) = (pair[0], pair[1]);
+        let is_long = archives[after].instant - archives[before].instant > within;
+        if !is_long || !unseen(&after) || today[nth + 1..].iter().all(Decision::kept) {
+            continue;
+        }
+        // What goes by other rules later, night by night, does not go because of the pause.
+        let (until, from) = (decided(&order[nth + 1..]), decided(&order[nth..]));
+        let costs = |(old, new): (&Decision, &Decision)| *old == only_within && !new.kept();
+        if until.iter().zip(&from[1..]).any(costs) {
+            return Some(Held::Pause { before, after });
+        }
+    }
+    None
 }
 
 /// Archives that the rate of growth is measured by: what was a year ago says little about tomorrow.

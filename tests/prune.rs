@@ -292,6 +292,24 @@ fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
 }
 
 #[test]
+fn nothing_goes_because_of_a_pause_until_it_is_accepted() {
+    let place = Place::new();
+    let after = [place.archive(0), place.archive(1)];
+    let before: Vec<String> = (400..404).map(|days_ago| place.archive(days_ago)).collect();
+    let said = place.prune("within=90d").with(1);
+    for part in ["nothing is pruned: ", &after[1], &before[0], "399 days", "`tarkeep prune --accept`"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    assert_eq!(place.left().len(), 6);
+    // The next night does not make it right.
+    let run = ended(place.tarkeep(&["backup"], "within=90d").output().unwrap()).with(0);
+    assert!(run.stderr.contains("399 days"), "{}", run.stderr);
+    assert_eq!(place.left().len(), 7);
+    ended(place.tarkeep(&["prune", "--accept"], "within=90d").output().unwrap()).with(0);
+    assert_eq!((place.left().len(), place.state().held), (3, None));
+}
+
+#[test]
 fn nothing_goes_after_an_incomplete_run_and_the_last_complete_archive_never_does() {
     let place = Place::new();
     let incomplete = Says { incomplete: true, ..Says::default() };
