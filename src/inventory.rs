@@ -168,8 +168,8 @@ fn own_by_record(
         instant,
         number: stored.name.rank(),
         complete: record.complete,
-        // What is not complete has something skipped, or is suspect.
-        suspect: !record.complete && record.skipped == 0,
+        // A record that does not say it: what is not complete has something skipped, or is suspect.
+        suspect: record.suspect || !record.complete && record.skipped == 0,
         damaged: false,
         file: (identity.device, identity.inode),
     })
@@ -238,7 +238,7 @@ fn own(
         instant,
         number: stored.name.rank(),
         complete: about.report.complete(),
-        suspect: about.report.warnings.iter().any(|warning| warning.suspect),
+        suspect: about.report.suspect(),
         damaged: false,
         file: (identity.device, identity.inode),
     })

@@ -558,6 +558,53 @@ fn encrypted_archives_go_if_they_are_byte_for_byte_what_was_noted() {
     assert_eq!(place.left(), before);
 }
 
+/// Stands for a file that cannot be read, as root can read all that are files.
+#[cfg(feature = "age")]
+struct Unreadable(std::path::PathBuf);
+
+#[cfg(feature = "age")]
+impl Unreadable {
+    fn new(path: std::path::PathBuf) -> Option<Self> {
+        fs::write(&path, "").unwrap();
+        let made = disk::run("mount", &["--bind", "/proc/1/mem", path.to_str().unwrap()]);
+        if !made {
+            common::skip("root, to mount what cannot be read");
+        }
+        made.then_some(Self(path))
+    }
+}
+
+#[cfg(feature = "age")]
+impl Drop for Unreadable {
+    fn drop(&mut self) {
+        assert!(disk::soon(|| disk::run("umount", &[self.0.to_str().unwrap()])));
+    }
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn an_encrypted_archive_that_shrank_holds_pruning_even_if_something_was_skipped_too() {
+    let place = Place::new();
+    let data = place.0.path().join("data");
+    let run = |arguments: &[&str]| {
+        let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let mut command = place.tarkeep(arguments, "last=2");
+        ended(command.env("TARKEEP_AGE_RECIPIENTS", recipient).output().unwrap())
+    };
+    let path = |number| data.join(format!("{number}"));
+    (0..100).for_each(|number| fs::write(path(number), "x").unwrap());
+    run(&["backup"]).with(0);
+    (5..100).for_each(|number| fs::remove_file(path(number)).unwrap());
+    let Some(unreadable) = Unreadable::new(path(1)) else { return };
+    let shrunk = run(&["backup"]).with(3);
+    assert!(shrunk.stderr.contains("skipped   1") && shrunk.stderr.contains("shrunk"), "{}", shrunk.stderr);
+    drop(unreadable);
+    run(&["backup"]).with(0);
+    let said = run(&["prune"]).with(1);
+    assert!(said.stderr.contains("shrunk to under half"), "{}", said.stderr);
+    assert_eq!(place.left().len(), 3);
+}
+
 /// The steps of `prune` at which a debug build kills itself when it is told to.
 const STEPS: [&str; 4] = ["before-look", "before-unlink", "unlinked", "folder-removed"];
 

@@ -475,6 +475,7 @@ impl<'a> Run<'a> {
             blake3: hash.to_hex().to_string(),
             instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
             complete: report.complete(),
+            suspect: report.suspect(),
             entries: report.entries,
             files: report.files,
             folders: report.folders,

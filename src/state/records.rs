@@ -24,6 +24,9 @@ pub struct Record {
     pub instant: String,
     /// Whether all is in it that was wanted.
     pub complete: bool,
+    /// Whether its source had shrunk so much that nobody should rely on it unseen. Older records do not say so.
+    #[serde(default)]
+    pub suspect: bool,
     /// Everything in it.
     pub entries: u64,
     /// Regular files among them.
