@@ -267,10 +267,18 @@ fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
     );
     assert_eq!(place.left().len(), 4);
     let dry = ended(place.tarkeep(&["prune", "--dry-run"], "last=1").output().unwrap()).with(0);
-    assert!(dry.stdout.contains("but nothing is pruned now: the source of "), "{}", dry.stdout);
+    assert!(
+        dry.stdout.contains(&format!("but nothing is pruned now: archive {suspect}: it has shrunk; ")),
+        "{}",
+        dry.stdout
+    );
     // A run that is complete in itself is measured by the one that shrank, and does not prune.
     let run = ended(place.tarkeep(&["backup"], "last=1").output().unwrap()).with(0);
-    assert!(run.stderr.contains("nothing is pruned: the source of "), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("nothing is pruned: archive {suspect}: it has shrunk; ")),
+        "{}",
+        run.stderr
+    );
     assert_eq!(place.left().len(), 5);
     let health = place.state().held.unwrap();
     assert!(health.contains(&suspect), "{health}");
