@@ -136,7 +136,8 @@ fn look_by_record(
     item.identity = Some(identity);
     let name = item.stored.name.to_string();
     let known = if item.stored.name.is_versioned() {
-        records.of_size(identity.bytes)
+        numbered(records, &name, &file, identity)
+            .map_err(|e| format!("it cannot be read: {}", cause_text(&e)))?
     } else {
         records.find(&name, identity.bytes)
     };
@@ -155,6 +156,27 @@ fn look_by_record(
         }
         Err(e) => Err(format!("it cannot be read: {}", cause_text(&e))),
     }
+}
+
+/// Numbered names move, and a run that was killed has not noted where to. Where size, name and time do not say which
+/// archive it is, its bytes do, which takes reading all of them.
+fn numbered<'a>(
+    records: &'a Records,
+    name: &str,
+    file: &File,
+    identity: Identity,
+) -> std::io::Result<Option<&'a Record>> {
+    if let Some(record) = records.of_numbered(name, identity.bytes, identity.modified) {
+        return Ok(Some(record));
+    }
+    let found = records.of_size(identity.bytes);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    let hash = Some(hasher.finalize());
+    Ok(found.into_iter().find(|record| record.hash() == hash))
 }
 
 fn own_by_record(
