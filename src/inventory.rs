@@ -16,7 +16,7 @@ use crate::error::{Result, cause_text};
 use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
-use crate::state::{Folder, Linked, Links, Record, Records};
+use crate::state::{Checked, CheckedArchives, Folder, Linked, Links, Record, Records};
 
 /// A file that is called like an archive, and what is known of it.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Item {
     pub record: Option<Record>,
     /// What was remembered of a link when it was made.
     pub link: Option<Linked>,
+    /// What came of reading it back last.
+    pub checked: Option<Checked>,
     /// Whether it is encrypted.
     pub encrypted: bool,
     /// How many names its file has, wherever they are.
@@ -74,21 +76,22 @@ pub fn take(destination: &Local, pattern: &Pattern, job: &str, state: &Folder) -
     let found = destination.archives(pattern)?;
     let encrypted = found.iter().any(|stored| is_encrypted(&stored.name));
     let records = if encrypted { state.records(job) } else { Records::default() };
-    let known = (records, state.links(job));
+    let known = Known { records, links: state.links(job), checked: state.checked(job) };
     Ok(found.into_iter().map(|stored| item(destination, pattern, job, &known, stored)).collect())
+}
+
+/// What is remembered of a job's archives.
+struct Known {
+    records: Records,
+    links: Links,
+    checked: CheckedArchives,
 }
 
 fn is_encrypted(name: &ArchiveName) -> bool {
     name.ending().ends_with(encryption::ENDING)
 }
 
-fn item(
-    destination: &Local,
-    pattern: &Pattern,
-    job: &str,
-    (records, links): &(Records, Links),
-    stored: Stored,
-) -> Item {
+fn item(destination: &Local, pattern: &Pattern, job: &str, known: &Known, stored: Stored) -> Item {
     let encrypted = is_encrypted(&stored.name);
     let mut item = Item {
         stored,
@@ -96,18 +99,26 @@ fn item(
         damage: None,
         record: None,
         link: None,
+        checked: None,
         encrypted,
         names: 1,
         identity: None,
         own: Err(String::new()),
     };
     item.own = if encrypted {
-        look_by_record(destination, records, &mut item)
+        look_by_record(destination, &known.records, &mut item)
             .and_then(|(record, identity)| own_by_record(pattern, &item.stored, &record, identity))
     } else {
         look(destination, &mut item)
-            .and_then(|(about, identity)| own(pattern, job, links, &mut item, about, identity))
+            .and_then(|(about, identity)| own(pattern, job, &known.links, &mut item, about, identity))
     };
+    let name = item.stored.name.to_string();
+    item.checked = item
+        .identity
+        .and_then(|file| known.checked.of(&name, file.bytes, file.modified, file.inode).cloned());
+    if let Ok(own) = &mut item.own {
+        own.damaged = item.checked.as_ref().is_some_and(|checked| checked.damage.is_some());
+    }
     item
 }
 
@@ -125,7 +136,8 @@ fn look_by_record(
     item.identity = Some(identity);
     let name = item.stored.name.to_string();
     let known = if item.stored.name.is_versioned() {
-        records.of_size(identity.bytes)
+        numbered(records, &name, &file, identity)
+            .map_err(|e| format!("it cannot be read: {}", cause_text(&e)))?
     } else {
         records.find(&name, identity.bytes)
     };
@@ -146,6 +158,27 @@ fn look_by_record(
     }
 }
 
+/// Numbered names move, and a run that was killed has not noted where to. Where size, name and time do not say which
+/// archive it is, its bytes do, which takes reading all of them.
+fn numbered<'a>(
+    records: &'a Records,
+    name: &str,
+    file: &File,
+    identity: Identity,
+) -> std::io::Result<Option<&'a Record>> {
+    if let Some(record) = records.of_numbered(name, identity.bytes, identity.modified) {
+        return Ok(Some(record));
+    }
+    let found = records.of_size(identity.bytes);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    let hash = Some(hasher.finalize());
+    Ok(found.into_iter().find(|record| record.hash() == hash))
+}
+
 fn own_by_record(
     pattern: &Pattern,
     stored: &Stored,
@@ -157,8 +190,9 @@ fn own_by_record(
         instant,
         number: stored.name.rank(),
         complete: record.complete,
-        // What is not complete has something skipped, or is suspect.
-        suspect: !record.complete && record.skipped == 0,
+        // A record that does not say it: what is not complete has something skipped, or is suspect.
+        suspect: record.suspect || !record.complete && record.skipped == 0,
+        damaged: false,
         file: (identity.device, identity.inode),
     })
 }
@@ -226,7 +260,8 @@ fn own(
         instant,
         number: stored.name.rank(),
         complete: about.report.complete(),
-        suspect: about.report.warnings.iter().any(|warning| warning.suspect),
+        suspect: about.report.suspect(),
+        damaged: false,
         file: (identity.device, identity.inode),
     })
 }

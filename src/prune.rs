@@ -3,6 +3,7 @@
 //! A file goes only if its name is one that the job's pattern makes, its index, or the record of an encrypted one or a link,
 //! says that it is the job's own, and it is at that moment the very file that was decided about. Everything else stays, and is named once.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -75,16 +76,48 @@ pub fn plan(destination: &Local, policy: &Policy<'_>, accept: bool, now: DateTim
         Keep::Rules(_) if accept => newest.map(|newest| newest.min(now)),
         Keep::Rules(_) => policy.state.load(policy.job).accepted,
     };
-    let held = retention::held(&own, accepted, now).map(|held| {
+    let held = retention::held(&own, policy.keep, policy.zone, accepted, now).map(|held| {
         let of = |at: usize| (items[places[at]].stored.name.to_string(), own[at].instant);
-        why_held(held, of, policy.zone, now)
+        why_held(held, of, |at| why_suspect(&items, &own, &places, at), policy.zone, now)
     });
     Ok(Plan { items, decisions, held, accepted })
+}
+
+/// What an archive says of itself, and which ones have what it may not have.
+fn why_suspect(items: &[Item], own: &[retention::Archive], places: &[usize], suspect: usize) -> String {
+    let name = |at: usize| items[places[at]].stored.name.to_string();
+    let said = items[places[suspect]].about.as_ref().map_or(Vec::new(), |about| {
+        let warnings = about.report.warnings.iter().filter(|warning| warning.suspect);
+        warnings.map(|warning| visible(&warning.text)).collect()
+    });
+    // Nothing can be read in an encrypted one, and this is all that can make one suspect.
+    let said = if said.is_empty() { "the source had shrunk to under half".into() } else { said.join("; ") };
+    let mut older: Vec<usize> =
+        (0..own.len()).filter(|at| own[*at].instant < own[suspect].instant && !own[*at].damaged).collect();
+    older.sort_by_key(|at| Reverse(own[*at].instant));
+    let who = match older.split_first() {
+        None => "no archive is older than it".into(),
+        Some((newest, [])) => format!("what was there before is in {}", name(*newest)),
+        Some((newest, rest)) => {
+            let more = counted(rest.len() as u64, "older one", "older ones");
+            format!("what was there before is in {}, and {more}", name(*newest))
+        }
+    };
+    format!(
+        "archive {}: {said}; {who}: when you need nothing of that any more, say `tarkeep prune --accept`",
+        name(suspect)
+    )
+}
+
+/// The text is out of an archive, and has printable names in it.
+fn visible(text: &str) -> String {
+    text.split('\\').map(|part| printable(part.as_bytes())).collect::<Vec<_>>().join("\\")
 }
 
 fn why_held(
     held: Held,
     of: impl Fn(usize) -> (String, DateTime<Utc>),
+    suspect: impl FnOnce(usize) -> String,
     zone: Tz,
     now: DateTime<Utc>,
 ) -> String {
@@ -99,10 +132,22 @@ fn why_held(
                 when(instant)
             )
         }
-        Held::Suspect(at) => format!(
-            "the source of {} had shrunk to under half; if that is as it should be, say `tarkeep prune --accept`",
-            of(at).0
-        ),
+        Held::Pause { before, after } => {
+            let ((old_name, old), (new_name, new)) = (of(before), of(after));
+            let pause = new - old;
+            let length = match pause.num_days() {
+                0..2 => counted(pause.num_hours() as u64, "hour", "hours"),
+                days => counted(days as u64, "day", "days"),
+            };
+            format!(
+                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, longer than `within` \
+                 keeps, and archives from before would go for that alone; if it was a pause and they may go, say `tarkeep \
+                 prune --accept`; if the clock was wrong, move away what has a wrong time",
+                when(old),
+                when(new)
+            )
+        }
+        Held::Suspect(at) => suspect(at),
         Held::Incomplete(at) => format!(
             "the newest archive, {}, is incomplete; mend or exclude what could not be read, or say \
              `tarkeep prune --accept`",
@@ -158,6 +203,9 @@ pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) 
     for item in &plan.items {
         if let Err(why) = &item.own {
             name_once(&item.stored.path, why);
+        } else if let Some(damage) = item.checked.as_ref().and_then(|checked| checked.damage.as_ref()) {
+            let what = "delete it when you have what you need of it";
+            name_once(&item.stored.path, &format!("it was found damaged, {damage}; {what}"));
         }
     }
     let mut going: Vec<(DateTime<Utc>, &Item, Identity)> = Vec::new();

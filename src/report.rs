@@ -98,7 +98,12 @@ impl Report {
 
     /// Whether everything that was wanted is in the archive.
     pub fn complete(&self) -> bool {
-        self.skipped.count == 0 && !self.warnings.iter().any(|warning| warning.suspect)
+        self.skipped.count == 0 && !self.suspect()
+    }
+
+    /// Whether something is wrong with the archive as a whole; see [`Warning::suspect`].
+    pub fn suspect(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.suspect)
     }
 
     /// How a run with this report ends.

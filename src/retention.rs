@@ -12,7 +12,8 @@ use chrono::{DateTime, Datelike, Offset, TimeDelta, Timelike, Utc};
 use crate::printable::counted;
 use crate::zone::Tz;
 
-/// A kind of period. In each, one archive is kept: the newest complete one, or the newest if none is complete.
+/// A kind of period. In each, one archive is kept: the newest complete one, or the newest if none is complete; never one that is
+/// known to be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
     /// Every archive is a period of its own.
@@ -139,6 +140,8 @@ pub struct Archive {
     pub complete: bool,
     /// Whether its source had shrunk so much that nobody should rely on it unseen.
     pub suspect: bool,
+    /// Whether it was found damaged when it was read back.
+    pub damaged: bool,
     /// Device and inode: hard links of one file have the same.
     pub file: (u64, u64),
 }
@@ -152,9 +155,11 @@ pub enum Reason {
     Rule(Tier),
     /// It is not older than the rule `within` says.
     Within,
-    /// It is the newest one, which stays whatever the rules say.
+    /// It is damaged, and stands for nothing: what is left of it is for its owner to look at.
+    Damaged,
+    /// It is the newest sound one, which stays whatever the rules say.
     Newest,
-    /// It is the newest complete one, which stays whatever the rules say.
+    /// It is the newest sound and complete one, which stays whatever the rules say.
     LastComplete,
     /// The clock stands before the newest archive: one of the two is wrong, and nothing is decided by it.
     Clock,
@@ -166,6 +171,7 @@ impl fmt::Display for Reason {
             Self::All => "all",
             Self::Rule(tier) => tier.word(),
             Self::Within => "within",
+            Self::Damaged => "damaged, stays until you delete it",
             Self::Newest => "the newest one",
             Self::LastComplete => "the last complete one",
             Self::Clock => "the clock stands before the newest one",
@@ -199,18 +205,20 @@ impl Decision {
 
 /// One decision for each archive, in their order. Periods are those of the calendar and the clock in `zone`.
 ///
-/// Two names of one file with one instant are one archive: they stay or go together.
+/// Two names of one file with one instant are one archive: they stay or go together. One that is damaged stays, and for the
+/// others it is as if it were not there.
 pub fn decide(archives: &[Archive], keep: &Keep, zone: Tz, now: DateTime<Utc>) -> Vec<Decision> {
     let all = |reason| vec![Decision::Kept(vec![reason]); archives.len()];
     let rules = match keep {
         Keep::All => return all(Reason::All),
         Keep::Rules(rules) => rules,
     };
-    let order = newest_first(archives);
-    let Some(&newest) = order.first() else { return Vec::new() };
-    if archives[newest].instant > now {
+    let mut order = newest_first(archives);
+    if order.first().is_some_and(|newest| archives[*newest].instant > now) {
         return all(Reason::Clock);
     }
+    order.retain(|at| !archives[*at].damaged);
+    let Some(&newest) = order.first() else { return all(Reason::Damaged) };
 
     let mut names: HashMap<_, Vec<usize>> = HashMap::new();
     let mut distinct = Vec::new();
@@ -242,7 +250,11 @@ pub fn decide(archives: &[Archive], keep: &Keep, zone: Tz, now: DateTime<Utc>) -
         }
     }
 
-    let mut decisions = vec![Decision::Deleted; archives.len()];
+    let decision = |archive: &Archive| match archive.damaged {
+        true => Decision::Kept(vec![Reason::Damaged]),
+        false => Decision::Deleted,
+    };
+    let mut decisions: Vec<Decision> = archives.iter().map(decision).collect();
     for (&at, same) in distinct.iter().map(|at| (at, &names[&(archives[*at].file, archives[*at].instant)])) {
         for &name in same.iter().filter(|_| !reasons[at].is_empty()) {
             decisions[name] = Decision::Kept(reasons[at].clone());
@@ -288,22 +300,78 @@ pub enum Held {
     Clock(usize),
     /// The source of this one had shrunk, and nobody has said yet that it should.
     Suspect(usize),
-    /// This one, the newest, is incomplete: nothing is deleted but after a success.
+    /// Between these two neighbours lies more than `within`, and archives would go for that alone: nothing was made for long,
+    /// or a clock was wrong.
+    Pause {
+        /// The newest before it.
+        before: usize,
+        /// The first after it.
+        after: usize,
+    },
+    /// This one, the newest sound one, is incomplete: nothing is deleted but after a success.
     Incomplete(usize),
 }
 
 /// Whether something forbids to delete. What is no newer than `accepted` has been looked at by somebody.
-pub fn held(archives: &[Archive], accepted: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Held> {
+pub fn held(
+    archives: &[Archive],
+    keep: &Keep,
+    zone: Tz,
+    accepted: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Held> {
+    let Keep::Rules(rules) = keep else { return None };
     let order = newest_first(archives);
     let newest = *order.first()?;
     if archives[newest].instant > now {
         return Some(Held::Clock(newest));
     }
+    // What was accepted at a time to come was accepted by a clock that was wrong.
+    let accepted = accepted.filter(|accepted| *accepted <= now);
     let unseen = |at: &usize| accepted.is_none_or(|accepted| archives[*at].instant > accepted);
     if let Some(at) = order.iter().copied().filter(unseen).find(|at| archives[*at].suspect) {
         return Some(Held::Suspect(at));
     }
+    let sound: Vec<usize> = order.into_iter().filter(|at| !archives[*at].damaged).collect();
+    let newest = *sound.first()?;
+    if let Some(pause) = rules.within.and_then(|within| pause(archives, &sound, within, keep, zone, &unseen))
+    {
+        return Some(pause);
+    }
     Some(newest).filter(|at| unseen(at) && !archives[*at].complete).map(Held::Incomplete)
+}
+
+/// The newest pause that nobody has seen yet and that would cost archives: those that `within` alone kept until it, and no
+/// rule keeps after it. `order` is newest first.
+fn pause(
+    archives: &[Archive],
+    order: &[usize],
+    within: Duration,
+    keep: &Keep,
+    zone: Tz,
+    unseen: &impl Fn(&usize) -> bool,
+) -> Option<Held> {
+    let within = TimeDelta::from_std(within).ok()?;
+    let decided = |places: &[usize]| -> Vec<Decision> {
+        let of: Vec<Archive> = places.iter().map(|at| archives[*at]).collect();
+        of.first().map_or(Vec::new(), |newest| decide(&of, keep, zone, newest.instant))
+    };
+    let today = decided(order);
+    let only_within = Decision::Kept(vec![Reason::Within]);
+    for (nth, pair) in order.windows(2).enumerate() {
+        let (after, before) = (pair[0], pair[1]);
+        let is_long = archives[after].instant - archives[before].instant > within;
+        if !is_long || !unseen(&after) || today[nth + 1..].iter().all(Decision::kept) {
+            continue;
+        }
+        // What goes by other rules later, night by night, does not go because of the pause.
+        let (until, from) = (decided(&order[nth + 1..]), decided(&order[nth..]));
+        let costs = |(old, new): (&Decision, &Decision)| *old == only_within && !new.kept();
+        if until.iter().zip(&from[1..]).any(costs) {
+            return Some(Held::Pause { before, after });
+        }
+    }
+    None
 }
 
 /// Archives that the rate of growth is measured by: what was a year ago says little about tomorrow.

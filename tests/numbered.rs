@@ -268,3 +268,120 @@ fn nothing_but_a_link_of_a_run_is_replaced_by_one() {
     let archive = place.state().last.unwrap().archive.unwrap() + ".tar.gz";
     assert_eq!((leads_to(&link), place.left()), (archive.clone(), set([archive.as_str(), "latest"])));
 }
+
+/// Archives that are encrypted, and all of one size.
+#[cfg(feature = "age")]
+mod encrypted {
+    use super::*;
+
+    const TO: (&str, &str) =
+        ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p");
+
+    fn run(place: &Place, arguments: &[&str], keep: &str) -> Ended {
+        let mut command = place.tarkeep(arguments, keep);
+        ended(command.env(NAME.0, NAME.1).env(TO.0, TO.1).output().unwrap())
+    }
+
+    /// One more, of the size of all others. What age writes is longer or shorter by chance, so it is made longer, and its
+    /// record is of that.
+    fn backup(place: &Place, keep: &str) {
+        run(place, &["backup"], keep).with(0);
+        let path = at(place, 1);
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let (size, hash) = (bytes.len(), blake3::hash(&bytes).to_hex());
+        bytes.resize(9999, 0);
+        fs::write(&path, &bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        let longer = blake3::hash(&bytes).to_hex();
+        let line = |line: &str| {
+            if !line.contains(hash.as_str()) {
+                return format!("{line}\n");
+            }
+            let longer = line.replace(hash.as_str(), longer.as_str());
+            longer.replace(&format!("\"bytes\":{size},"), "\"bytes\":9999,") + "\n"
+        };
+        let lines: String = records(place).lines().map(line).collect();
+        fs::write(place.backup().join(".tarkeep/data.encrypted"), lines).unwrap();
+    }
+
+    /// When each was made and whether it is known as ours, the newest name first.
+    fn listed(place: &Place) -> Vec<(String, String)> {
+        let said = run(place, &["prune", "--dry-run", "--json"], "last=99").with(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let archives = json["archives"].as_array().unwrap().iter();
+        archives.map(|one| (text(&one["decision"]), text(&one["instant"]))).collect()
+    }
+
+    fn known_in_order(place: &Place, count: usize) {
+        let listed = listed(place);
+        assert_eq!(listed.len(), count, "{listed:?}");
+        assert!(listed.iter().all(|(decision, _)| decision == "kept"), "{listed:?}");
+        assert!(listed.is_sorted_by(|(_, newer), (_, older)| newer > older), "{listed:?}");
+    }
+
+    fn at(place: &Place, number: u32) -> std::path::PathBuf {
+        place.backup().join(format!("db/volume.{number}.tar.gz.age"))
+    }
+
+    fn records(place: &Place) -> String {
+        fs::read_to_string(place.backup().join(".tarkeep/data.encrypted")).unwrap()
+    }
+
+    #[test]
+    fn those_of_one_size_are_known_renumbered_and_pruned() {
+        let place = Place::new();
+        for _ in 0..3 {
+            backup(&place, "all");
+        }
+        known_in_order(&place, 3);
+        for _ in 0..3 {
+            backup(&place, "last=4");
+        }
+        known_in_order(&place, 4);
+        assert_eq!(records(&place).lines().count(), 4, "{}", records(&place));
+        let sound = run(&place, &["verify", "--all"], "all").with(0).stdout;
+        assert_eq!(sound.matches("sound").count(), 4, "{sound}");
+        let damaged = fs::metadata(at(&place, 3)).unwrap().modified().unwrap();
+        let mut bytes = fs::read(at(&place, 3)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(at(&place, 3), bytes).unwrap();
+        fs::File::options().write(true).open(at(&place, 3)).unwrap().set_modified(damaged).unwrap();
+        let said = run(&place, &["verify", "--all"], "all").with(5).stdout;
+        assert_eq!(said.matches("sound").count(), 3, "{said}");
+    }
+
+    #[test]
+    fn a_copy_without_its_times_and_a_kill_between_two_names_cost_no_knowledge() {
+        let place = Place::new();
+        for _ in 0..3 {
+            backup(&place, "all");
+        }
+        // As `cp` leaves them.
+        for number in 1..=3 {
+            let bytes = fs::read(at(&place, number)).unwrap();
+            fs::write(at(&place, number), bytes).unwrap();
+        }
+        known_in_order(&place, 3);
+        if cfg!(debug_assertions) {
+            // With times and without: renamed, and not noted.
+            for name in ["volume.4", "volume.5"] {
+                let mut command = place.tarkeep(&["backup"], "all");
+                command.env(NAME.0, NAME.1).env(TO.0, TO.1);
+                ended(command.env("TARKEEP_FAILPOINT", "before-name").output().unwrap());
+                assert!(!place.left().iter().any(|left| left.contains(name)));
+                let mut command = place.tarkeep(&["backup"], "all");
+                command.env(NAME.0, NAME.1).env(TO.0, TO.1);
+                let killed = ended(command.env("TARKEEP_FAILPOINT", "renumbered").output().unwrap());
+                assert_eq!(killed.code, None, "{}", killed.stderr);
+                let count = listed(&place).len();
+                known_in_order(&place, count);
+                backup(&place, "all");
+                known_in_order(&place, count + 1);
+            }
+        }
+        run(&place, &["prune"], "last=2").with(0);
+        known_in_order(&place, 2);
+    }
+}

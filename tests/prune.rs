@@ -221,6 +221,37 @@ fn an_archive_of_the_future_or_a_clock_set_back_stops_all_pruning() {
     assert_eq!(place.left().len(), 3);
 }
 
+/// Change a byte in the first segment, and have it found out.
+fn damage(place: &Place, name: &str) {
+    let path = place.backup().join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    ended(place.tarkeep(&["verify", "--all"], "all").output().unwrap()).with(5);
+}
+
+#[test]
+fn the_sound_archive_stays_and_not_only_the_one_that_was_found_damaged() {
+    let place = Place::new();
+    let nights = place.nights(4);
+    damage(&place, &nights[0]);
+    let dry = ended(place.tarkeep(&["prune", "--dry-run"], "last=1").output().unwrap()).with(0);
+    let line = dry.stdout.lines().next().unwrap();
+    assert!(line.ends_with("kept: damaged, stays until you delete it"), "{}", dry.stdout);
+    let said = place.prune("last=1").with(0);
+    assert_eq!(place.left(), set(&nights[..2]));
+    let named = said.stderr.lines().find(|line| line.contains(&nights[0])).unwrap();
+    assert!(named.contains("is not pruned: it was found damaged"), "{named}");
+    // Mended, and found good again: the rules hold for it as for any other.
+    let path = place.backup().join(&nights[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    ended(place.tarkeep(&["verify", "--all"], "all").output().unwrap()).with(0);
+    place.prune("last=1").with(0);
+    assert_eq!(place.left(), set(&nights[..1]));
+}
+
 #[test]
 fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
     let place = Place::new();
@@ -236,10 +267,18 @@ fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
     );
     assert_eq!(place.left().len(), 4);
     let dry = ended(place.tarkeep(&["prune", "--dry-run"], "last=1").output().unwrap()).with(0);
-    assert!(dry.stdout.contains("but nothing is pruned now: the source of "), "{}", dry.stdout);
+    assert!(
+        dry.stdout.contains(&format!("but nothing is pruned now: archive {suspect}: it has shrunk; ")),
+        "{}",
+        dry.stdout
+    );
     // A run that is complete in itself is measured by the one that shrank, and does not prune.
     let run = ended(place.tarkeep(&["backup"], "last=1").output().unwrap()).with(0);
-    assert!(run.stderr.contains("nothing is pruned: the source of "), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("nothing is pruned: archive {suspect}: it has shrunk; ")),
+        "{}",
+        run.stderr
+    );
     assert_eq!(place.left().len(), 5);
     let health = place.state().held.unwrap();
     assert!(health.contains(&suspect), "{health}");
@@ -258,6 +297,24 @@ fn an_archive_that_shrank_stops_pruning_until_it_is_accepted() {
     fs::remove_dir_all(shrunk.backup().join(".tarkeep")).unwrap();
     shrunk.prune("last=1").with(1);
     assert_eq!(shrunk.left().len(), 2);
+}
+
+#[test]
+fn nothing_goes_because_of_a_pause_until_it_is_accepted() {
+    let place = Place::new();
+    let after = [place.archive(0), place.archive(1)];
+    let before: Vec<String> = (400..404).map(|days_ago| place.archive(days_ago)).collect();
+    let said = place.prune("within=90d").with(1);
+    for part in ["nothing is pruned: ", &after[1], &before[0], "399 days", "`tarkeep prune --accept`"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    assert_eq!(place.left().len(), 6);
+    // The next night does not make it right.
+    let run = ended(place.tarkeep(&["backup"], "within=90d").output().unwrap()).with(0);
+    assert!(run.stderr.contains("399 days"), "{}", run.stderr);
+    assert_eq!(place.left().len(), 7);
+    ended(place.tarkeep(&["prune", "--accept"], "within=90d").output().unwrap()).with(0);
+    assert_eq!((place.left().len(), place.state().held), (3, None));
 }
 
 #[test]
@@ -507,6 +564,53 @@ fn encrypted_archives_go_if_they_are_byte_for_byte_what_was_noted() {
     fs::remove_dir_all(place.backup().join(".tarkeep")).unwrap();
     run(&["prune"], "last=1").with(0);
     assert_eq!(place.left(), before);
+}
+
+/// Stands for a file that cannot be read, as root can read all that are files.
+#[cfg(feature = "age")]
+struct Unreadable(std::path::PathBuf);
+
+#[cfg(feature = "age")]
+impl Unreadable {
+    fn new(path: std::path::PathBuf) -> Option<Self> {
+        fs::write(&path, "").unwrap();
+        let made = disk::run("mount", &["--bind", "/proc/1/mem", path.to_str().unwrap()]);
+        if !made {
+            common::skip("root, to mount what cannot be read");
+        }
+        made.then_some(Self(path))
+    }
+}
+
+#[cfg(feature = "age")]
+impl Drop for Unreadable {
+    fn drop(&mut self) {
+        assert!(disk::soon(|| disk::run("umount", &[self.0.to_str().unwrap()])));
+    }
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn an_encrypted_archive_that_shrank_holds_pruning_even_if_something_was_skipped_too() {
+    let place = Place::new();
+    let data = place.0.path().join("data");
+    let run = |arguments: &[&str]| {
+        let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let mut command = place.tarkeep(arguments, "last=2");
+        ended(command.env("TARKEEP_AGE_RECIPIENTS", recipient).output().unwrap())
+    };
+    let path = |number| data.join(format!("{number}"));
+    (0..100).for_each(|number| fs::write(path(number), "x").unwrap());
+    run(&["backup"]).with(0);
+    (5..100).for_each(|number| fs::remove_file(path(number)).unwrap());
+    let Some(unreadable) = Unreadable::new(path(1)) else { return };
+    let shrunk = run(&["backup"]).with(3);
+    assert!(shrunk.stderr.contains("skipped   1") && shrunk.stderr.contains("shrunk"), "{}", shrunk.stderr);
+    drop(unreadable);
+    run(&["backup"]).with(0);
+    let said = run(&["prune"]).with(1);
+    assert!(said.stderr.contains("shrunk to under half"), "{}", said.stderr);
+    assert_eq!(place.left().len(), 3);
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

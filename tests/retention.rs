@@ -30,7 +30,7 @@ fn local(text: &str, zone: Tz) -> DateTime<Utc> {
 
 fn archive(instant: DateTime<Utc>) -> Archive {
     let file = (1, instant.timestamp() as u64);
-    Archive { instant, number: 1, complete: true, suspect: false, file }
+    Archive { instant, number: 1, complete: true, suspect: false, damaged: false, file }
 }
 
 fn keep(text: &str) -> Keep {
@@ -48,8 +48,8 @@ fn keep(text: &str) -> Keep {
     Keep::Rules(rules)
 }
 
-/// What is decided about archives of these local times, one a line; a `!` behind a time makes it incomplete. The clock
-/// stands a minute behind the newest.
+/// What is decided about archives of these local times, one a line; a `!` behind a time makes it incomplete, an
+/// `x` damaged. The clock stands a minute behind the newest.
 #[track_caller]
 fn golden(policy: &str, zone: Tz, expected: &str) {
     let lines: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -57,7 +57,8 @@ fn golden(policy: &str, zone: Tz, expected: &str) {
         .iter()
         .map(|line| {
             let time = line.get(..16).unwrap();
-            Archive { complete: !line[16..].starts_with('!'), ..archive(local(time, zone)) }
+            let is = |mark| line[16..].starts_with(mark);
+            Archive { complete: !is('!'), damaged: is('x'), ..archive(local(time, zone)) }
         })
         .collect();
     let now = archives.iter().map(|archive| archive.instant).max().unwrap() + TimeDelta::minutes(1);
@@ -65,7 +66,11 @@ fn golden(policy: &str, zone: Tz, expected: &str) {
     let mut said = String::new();
     for ((archive, decision), line) in archives.iter().zip(&decisions).zip(&lines) {
         let time = &line[..16];
-        let mark = if archive.complete { "" } else { "!" };
+        let mark = match archive {
+            Archive { damaged: true, .. } => "x",
+            Archive { complete: false, .. } => "!",
+            _ => "",
+        };
         let reasons = decision.reasons().join(", ");
         let _ = writeln!(said, "{}", format!("{time}{mark} {reasons}").trim_end());
     }
@@ -316,6 +321,44 @@ fn the_last_complete_one_stays_whatever_the_rules_say() {
 }
 
 #[test]
+fn an_archive_known_to_be_damaged_stands_for_nothing_and_stays() {
+    golden(
+        "last=2 monthly=2",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-19 01:00 last, monthly
+         2026-11-18 01:00 last
+         2026-11-17 01:00
+         2026-10-31 01:00x damaged, stays until you delete it
+         2026-10-30 01:00 monthly
+         2026-10-29 01:00",
+    );
+    // The newest sound one stays, and `within` is measured from it.
+    golden(
+        "within=1d",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-10 01:00 within
+         2026-11-09 01:00 within
+         2026-11-08 01:00",
+    );
+    golden(
+        "yearly=1",
+        Tz::UTC,
+        "2026-11-20 01:00! the newest one
+         2026-11-19 01:00x damaged, stays until you delete it
+         2026-11-18 01:00 yearly
+         2026-11-17 01:00",
+    );
+    golden(
+        "last=1",
+        Tz::UTC,
+        "2026-11-20 01:00x damaged, stays until you delete it
+         2026-11-19 01:00x damaged, stays until you delete it",
+    );
+}
+
+#[test]
 fn of_archives_of_one_instant_the_higher_number_is_the_newer() {
     let instant = utc("2026-11-20T01:00:00Z");
     let of = |number: u32| Archive { number, file: (1, u64::from(number)), ..archive(instant) };
@@ -373,10 +416,13 @@ fn a_clock_before_the_newest_archive_decides_nothing() {
     let archives = archives.map(|at| archive(utc(at)));
     let decisions = decide(&archives, &keep("last=1"), Tz::UTC, utc("2026-11-20T01:00:00Z"));
     assert_eq!(decisions, vec![Decision::Kept(vec![Reason::Clock]); 3]);
-    assert_eq!(held(&archives, None, utc("2026-11-20T01:00:00Z")), Some(Held::Clock(0)));
+    assert_eq!(
+        held(&archives, &keep("last=1"), Tz::UTC, None, utc("2026-11-20T01:00:00Z")),
+        Some(Held::Clock(0))
+    );
     let decisions = decide(&archives, &keep("last=1"), Tz::UTC, utc("2031-01-01T01:00:00Z"));
     assert_eq!(decisions.iter().filter(|decision| decision.kept()).count(), 1);
-    assert_eq!(held(&archives, None, utc("2031-01-01T01:00:00Z")), None);
+    assert_eq!(held(&archives, &keep("last=1"), Tz::UTC, None, utc("2031-01-01T01:00:00Z")), None);
 }
 
 #[test]
@@ -385,16 +431,99 @@ fn an_incomplete_or_a_suspect_archive_holds_all_pruning_until_it_is_accepted() {
     let now = utc("2026-11-20T02:00:00Z");
     let incomplete = |archive: Archive| Archive { complete: false, ..archive };
     let suspect = |archive: Archive| Archive { complete: false, suspect: true, ..archive };
-    assert_eq!(held(&[], None, now), None);
-    assert_eq!(held(&[old, new], None, now), None);
-    assert_eq!(held(&[old, incomplete(new)], None, now), Some(Held::Incomplete(1)));
-    assert_eq!(held(&[incomplete(old), new], None, now), None, "a complete one came after it");
-    assert_eq!(held(&[suspect(old), new], None, now), Some(Held::Suspect(0)), "it is measured by the last");
-    assert_eq!(held(&[suspect(old), suspect(new)], None, now), Some(Held::Suspect(1)));
-    assert_eq!(held(&[suspect(old), suspect(new)], Some(old.instant), now), Some(Held::Suspect(1)));
-    assert_eq!(held(&[suspect(old), suspect(new)], Some(new.instant), now), None);
-    assert_eq!(held(&[old, incomplete(new)], Some(new.instant), now), None);
-    assert_eq!(held(&[old, incomplete(new)], Some(old.instant), now), Some(Held::Incomplete(1)));
+    assert_eq!(held(&[], &keep("last=1"), Tz::UTC, None, now), None);
+    assert_eq!(held(&[old, new], &keep("last=1"), Tz::UTC, None, now), None);
+    assert_eq!(held(&[old, incomplete(new)], &keep("last=1"), Tz::UTC, None, now), Some(Held::Incomplete(1)));
+    assert_eq!(
+        held(&[incomplete(old), new], &keep("last=1"), Tz::UTC, None, now),
+        None,
+        "a complete one came after it"
+    );
+    assert_eq!(
+        held(&[suspect(old), new], &keep("last=1"), Tz::UTC, None, now),
+        Some(Held::Suspect(0)),
+        "it is measured by the last"
+    );
+    assert_eq!(
+        held(&[suspect(old), suspect(new)], &keep("last=1"), Tz::UTC, None, now),
+        Some(Held::Suspect(1))
+    );
+    assert_eq!(
+        held(&[suspect(old), suspect(new)], &keep("last=1"), Tz::UTC, Some(old.instant), now),
+        Some(Held::Suspect(1))
+    );
+    assert_eq!(held(&[suspect(old), suspect(new)], &keep("last=1"), Tz::UTC, Some(new.instant), now), None);
+    assert_eq!(held(&[old, incomplete(new)], &keep("last=1"), Tz::UTC, Some(new.instant), now), None);
+    assert_eq!(
+        held(&[old, incomplete(new)], &keep("last=1"), Tz::UTC, Some(old.instant), now),
+        Some(Held::Incomplete(1))
+    );
+}
+
+/// Why pruning is held for these archives, one a line with a `+` behind what stands before and after the gap.
+#[track_caller]
+fn gap(policy: &str, accepted: Option<&str>, expected: &str) {
+    let lines: Vec<&str> = expected.lines().map(str::trim).collect();
+    let archives: Vec<Archive> =
+        lines.iter().map(|line| archive(local(line.get(..16).unwrap(), Tz::UTC))).collect();
+    let accepted = accepted.map(|accepted| local(accepted, Tz::UTC));
+    let found = held(&archives, &keep(policy), Tz::UTC, accepted, archives[0].instant);
+    let around = match found {
+        None => vec![],
+        Some(Held::Pause { before, after }) => vec![before, after],
+        Some(other) => panic!("{other:?}"),
+    };
+    let mark = |at: &usize| if around.contains(at) { "+" } else { "" };
+    let said: Vec<String> = (0..lines.len()).map(|at| format!("{}{}", &lines[at][..16], mark(&at))).collect();
+    assert_eq!(said.join("\n"), lines.join("\n"), "{policy}");
+}
+
+#[test]
+fn a_pause_longer_than_within_holds_what_would_go_for_that_alone() {
+    // A clock that was wrong for one run, or the first night after years.
+    let five = "2036-01-06 01:00+\n2026-01-05 01:00+\n2026-01-04 01:00\n2026-01-03 01:00";
+    gap("within=90d", None, five);
+    gap("within=90d last=1 monthly=12", None, five);
+    gap("within=90d", Some("2026-01-05 01:00"), five);
+    // The nights after it change nothing; that somebody has seen it does.
+    let nights = "2036-01-08 01:00\n2036-01-07 01:00\n2036-01-06 01:00+\n2026-01-05 01:00+\n2026-01-04 01:00";
+    gap("within=90d", None, nights);
+    gap("within=90d", Some("2036-01-05 01:00"), nights);
+    gap("within=90d", Some("2036-01-06 01:00"), &nights.replace('+', ""));
+    // Of two the newer one.
+    gap(
+        "within=2d",
+        None,
+        "2026-03-01 01:00+\n2026-02-01 01:00+\n2026-01-31 01:00\n2026-01-01 01:00\n2025-12-31 01:00",
+    );
+}
+
+#[test]
+fn a_pause_holds_nothing_where_other_rules_decide() {
+    // No longer than `within`.
+    gap("within=90d", None, "2026-06-01 01:00\n2026-03-03 01:00\n2026-03-02 01:00");
+    // All that was there before it stays.
+    gap("within=90d daily=9", None, "2036-01-06 01:00\n2026-01-05 01:00\n2026-01-04 01:00");
+    // Without `within`.
+    gap("last=1", None, "2036-01-06 01:00\n2026-01-05 01:00\n2026-01-04 01:00");
+    // What pruning has left of older months is far apart, and goes when it is not one of the latest any more.
+    gap(
+        "within=20d monthly=3",
+        None,
+        "2026-05-20 01:00\n2026-04-20 01:00\n2026-03-20 01:00\n2026-02-20 01:00",
+    );
+    // Nor does a schedule that is longer than `within` hold up the other rules.
+    gap("within=1d last=2", None, "2026-05-29 01:00\n2026-05-22 01:00\n2026-05-15 01:00\n2026-05-08 01:00");
+    gap("within=1d last=1", None, "2026-05-29 01:00\n2026-05-22 01:00\n2026-05-15 01:00");
+}
+
+#[test]
+fn an_acceptance_of_a_time_to_come_was_said_by_a_wrong_clock() {
+    let [new, old] = ["2026-11-20T01:00:00Z", "2026-11-19T01:00:00Z"].map(|at| archive(utc(at)));
+    let suspect = Archive { suspect: true, complete: false, ..new };
+    let held = |accepted| held(&[suspect, old], &keep("last=1"), Tz::UTC, Some(utc(accepted)), new.instant);
+    assert_eq!(held("2036-01-01T01:00:00Z"), Some(Held::Suspect(0)));
+    assert_eq!(held("2026-11-20T01:00:00Z"), None);
 }
 
 #[test]
@@ -421,7 +550,7 @@ prop_compose! {
         -> Archive
     {
         let instant = utc("2021-06-01T00:00:00Z") + TimeDelta::minutes(minutes);
-        Archive { instant, number, complete, suspect: false, file: (1, file) }
+        Archive { instant, number, complete, suspect: false, damaged: false, file: (1, file) }
     }
 }
 

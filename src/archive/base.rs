@@ -231,11 +231,16 @@ impl Base {
         if differ.len() > NAMED {
             names.push(format!("{} more", differ.len() - NAMED));
         }
+        let (same, why) = match self.rule {
+            Rule::Strict | Rule::Content => {
+                ("size, inode and times are", "its file system does not tell of changes")
+            }
+            Rule::Mtime => ("size and mtime are", "something changed it and set its mtime back"),
+        };
         report.warnings.push(Warning {
             text: format!(
-                "not what the last archive, {path}, has, though size, inode and times are the same: {}; the disk is \
-                 failing, or its file system does not tell of changes: this archive has what is there now, compare \
-                 with tarkeep cat",
+                "not what the last archive, {path}, has, though {same} the same: {}; the disk is failing, or {why}: \
+                 this archive has what is there now, compare with tarkeep cat",
                 names.join(", ")
             ),
             suspect: true,

@@ -15,14 +15,13 @@ use crate::archive::reader::{self, Archive, Opened};
 use crate::archive::stream::{Input, Stream};
 use crate::cli::ListArgs;
 use crate::command::output::Output;
-use crate::command::state_folder;
 use crate::config::{Config, Job};
 use crate::encryption::Keys;
 use crate::entry::{Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::inventory::Item;
-use crate::job::{self, recheck};
+use crate::job;
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::prune;
 use crate::report::Report;
@@ -102,10 +101,9 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
     }
-    let checked = state_folder(job).checked(&job.name);
     let oldest = oldest_names(&plan.items);
     let rows = plan.items.into_iter().zip(plan.decisions).map(|(item, decision)| {
-        let known = recheck::remembered(&item, &checked).cloned();
+        let known = item.checked.clone();
         let own = item.own.as_ref().ok().map(|own| own.instant);
         let said = || DateTime::parse_from_rfc3339(item.instant()?).ok().map(|time| time.to_utc());
         // What has no index has its name.

@@ -162,7 +162,11 @@ fn recorded(which: &Which, config: &Config) -> Option<(File, (blake3::Hash, u64)
     }
     let record = config.jobs.iter().find_map(|job| {
         let name = path.strip_prefix(job.destination.canonicalize().ok()?).ok()?.to_str()?;
-        state_folder(job).records(&job.name).named(name).cloned()
+        let records = state_folder(job).records(&job.name);
+        let numbered = job.pattern.parse(name).is_some_and(|name| name.is_versioned());
+        let file = identity_at(&path).filter(|_| numbered);
+        let known = file.and_then(|file| records.of_numbered(name, file.bytes, file.modified));
+        known.or_else(|| records.named(name)).cloned()
     })?;
     Some((file, (record.hash()?, record.entries)))
 }

@@ -128,10 +128,11 @@ impl Upload {
     /// may succeed without having written anything (a full loop device answered ENOSPC, EIO, success). Where the file
     /// had its name already and the folder could not be synced, the name is taken back.
     pub fn publish(self, check: impl FnOnce(&File) -> Result<()>) -> Result<Published> {
-        self.publish_noted(check, |_| {})
+        self.publish_noted(check, |_, _| {})
     }
 
-    /// [`Upload::publish`], and `note` hears the name that the file will have, just before it has it. Only where that
+    /// [`Upload::publish`], and `note` hears the name that the file will have, just before it has it, and what tells the file from
+    /// another. Only where that
     /// name is taken in between does it hear another.
     ///
     /// # Errors
@@ -139,7 +140,7 @@ impl Upload {
     pub fn publish_noted(
         mut self,
         check: impl FnOnce(&File) -> Result<()>,
-        note: impl FnMut(&ArchiveName),
+        mut note: impl FnMut(&ArchiveName, Identity),
     ) -> Result<Published> {
         let path = self.path();
         failpoint("written");
@@ -162,7 +163,8 @@ impl Upload {
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         failpoint("before-name");
         self.rename_others()?;
-        let path = self.give_name(note)?;
+        let about = fstat(&self.file).map_err(|e| Error::io("look at archive", &path, e))?;
+        let path = self.give_name(|name| note(name, place::identity(&about)))?;
         self.settle(path)
     }
 

@@ -62,12 +62,17 @@ pub fn forget(job: &Job, destination: &Local, _: &Lock, pruned: Option<&Pruned>,
         .flat_map(|pruned| &pruned.deleted)
         .map(|deleted| (deleted.name.as_str(), deleted.bytes))
         .collect();
-    // Numbered names move: there the size says which is which.
+    // Numbered names move, and where a run that was killed has not noted it, the size says that it may be there.
     let sizes: Option<HashSet<u64>> = versioned
         .then(|| destination.archives(&job.pattern).ok())
         .flatten()
         .map(|found| found.into_iter().map(|stored| stored.bytes).collect());
     let fate = |name: &str, bytes: u64| {
+        let about = fs::symlink_metadata(destination.root().join(name));
+        let gone = about.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if gone && deleted.contains(&(name, bytes)) {
+            return Fate::Deleted;
+        }
         if versioned {
             return match &sizes {
                 None => Fate::Unknown,
@@ -75,9 +80,8 @@ pub fn forget(job: &Job, destination: &Local, _: &Lock, pruned: Option<&Pruned>,
                 Some(_) => Fate::Missing,
             };
         }
-        match fs::symlink_metadata(destination.root().join(name)) {
+        match about {
             Ok(_) => Fate::There,
-            Err(e) if e.kind() == ErrorKind::NotFound && deleted.contains(&(name, bytes)) => Fate::Deleted,
             Err(e) if e.kind() == ErrorKind::NotFound => Fate::Missing,
             Err(_) => Fate::Unknown,
         }

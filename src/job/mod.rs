@@ -379,13 +379,17 @@ impl<'a> Run<'a> {
                 return Ok(made);
             }
         }
+        let mut renamed = Vec::new();
         if job.pattern.is_versioned() {
             let room = versions::room(job, destination)?;
+            renamed = room.noted;
             let name = job.pattern.name(self.instant.naive_local(), ending(job), room.free);
             upload.make_room(&room.moves, name);
         }
         let state = Folder::new(destination.state_dir());
         let mut made = self.publish(upload, written, |name, record| {
+            // Where it is not noted, their times tell them apart, or their bytes.
+            state.rename(&job.name, &renamed).unwrap_or_else(|e| log::warn!("{e}"));
             // Without it the archive is as good, and known by less.
             let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
             kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
@@ -454,9 +458,10 @@ impl<'a> Run<'a> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
         let check = |file: &File| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop);
-        let published = upload.publish_noted(check, |name| {
+        let published = upload.publish_noted(check, |name, file| {
             if let (Some(_), Proof::Hash(hash)) = (&job.recipients, &written.proof) {
-                note(name, self.record(&written.report, *hash));
+                let record = self.record(&written.report, *hash);
+                note(name, Record { modified: Some(file.modified), ..record });
             }
         })?;
         Ok(self.made(written, Some(published)))
@@ -486,9 +491,11 @@ impl<'a> Run<'a> {
         Record {
             name: String::new(),
             bytes: report.stored,
+            modified: None,
             blake3: hash.to_hex().to_string(),
             instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
             complete: report.complete(),
+            suspect: report.suspect(),
             entries: report.entries,
             files: report.files,
             folders: report.folders,

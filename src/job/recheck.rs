@@ -23,7 +23,7 @@ use crate::inventory::{self, Item};
 use crate::pace::Pace;
 use crate::printable::{counted, printable, printable_path};
 use crate::progress::Progress;
-use crate::state::{Checked, CheckedArchives};
+use crate::state::Checked;
 use crate::stop::Stop;
 use crate::sys;
 use crate::uncached::Shared;
@@ -52,11 +52,10 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     let began = Instant::now();
     let destination = open(job)?;
     let items = inventory::take(&destination, &job.pattern, &job.name, &state_folder(job))?;
-    let known = state_folder(job).checked(&job.name);
     // What others have made, or cut off, is not ours to watch.
     let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
     let all = items.iter().filter(ours).count() as u64;
-    let mut waiting = by_file(items.iter().filter(ours), &known);
+    let mut waiting = by_file(items.iter().filter(ours));
     waiting.sort_by_key(|(read, names)| {
         let name = &names[0].stored.name;
         (*read, name.local, name.number)
@@ -97,10 +96,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
 }
 
 /// The names of each file together, the newest first, and when it was last read.
-fn by_file<'a>(
-    items: impl Iterator<Item = &'a Item>,
-    known: &CheckedArchives,
-) -> Vec<(Option<DateTime<Utc>>, Vec<&'a Item>)> {
+fn by_file<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<(Option<DateTime<Utc>>, Vec<&'a Item>)> {
     let mut files: Vec<(Option<DateTime<Utc>>, Vec<&Item>)> = Vec::new();
     let mut places = HashMap::new();
     for item in items {
@@ -111,22 +107,16 @@ fn by_file<'a>(
         if place == files.len() {
             files.push((None, Vec::new()));
         }
-        files[place].0 = files[place].0.max(last_read(item, known));
+        files[place].0 = files[place].0.max(last_read(item));
         files[place].1.push(item);
     }
     files
 }
 
 /// When an archive was last read: by a verification, or when it was made, as each is read back then.
-fn last_read(item: &Item, known: &CheckedArchives) -> Option<DateTime<Utc>> {
-    let verified = remembered(item, known).map(|known| known.verified);
+fn last_read(item: &Item) -> Option<DateTime<Utc>> {
+    let verified = item.checked.as_ref().map(|known| known.verified);
     verified.max(item.own.as_ref().ok().map(|own| own.instant))
-}
-
-/// What is remembered of an archive.
-pub fn remembered<'a>(item: &Item, known: &'a CheckedArchives) -> Option<&'a Checked> {
-    let file = item.identity?;
-    known.of(&item.stored.name.to_string(), file.bytes, file.modified, file.inode)
 }
 
 /// What is wrong with an archive.

@@ -1,6 +1,6 @@
 //! Numbered names: 1 is the newest archive, and each new one makes the others one older.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::archive::name::ArchiveName;
 use crate::config::Job;
@@ -16,6 +16,8 @@ use super::state_folder;
 pub struct Room {
     pub moves: Vec<(ArchiveName, ArchiveName)>,
     pub free: u32,
+    /// The hashes in the records of those of them that are encrypted, and how they are called then.
+    pub noted: Vec<(String, String)>,
 }
 
 /// Look what is there, and make room for one more.
@@ -24,7 +26,16 @@ pub struct Room {
 /// If the destination cannot be listed.
 pub fn room(job: &Job, destination: &Local) -> Result<Room> {
     let items = inventory::take(destination, &job.pattern, &job.name, &state_folder(job))?;
-    Ok(plan(items.into_iter().map(|item| (item.stored.name, item.own.is_ok()))))
+    let hashes: HashMap<String, String> = items
+        .iter()
+        .filter_map(|item| Some((item.stored.name.to_string(), item.record.as_ref()?.blake3.clone())))
+        .collect();
+    let mut room = plan(items.into_iter().map(|item| (item.stored.name, item.own.is_ok())));
+    let noted = |(from, to): &(ArchiveName, ArchiveName)| {
+        Some((hashes.get(&from.to_string())?.clone(), to.to_string()))
+    };
+    room.noted = room.moves.iter().filter_map(noted).collect();
+    Ok(room)
 }
 
 /// Only what stands before the first gap moves, the oldest first, and each to a number that is free by then: interrupted at any
@@ -50,7 +61,7 @@ fn plan(taken: impl Iterator<Item = (ArchiveName, bool)>) -> Room {
             moves.push((name.clone(), name.numbered(pair[1])));
         }
     }
-    Room { moves, free: slots[0] }
+    Room { moves, free: slots[0], noted: Vec::new() }
 }
 
 trait TakeWhileInclusive: Iterator + Sized {

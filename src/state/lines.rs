@@ -68,6 +68,26 @@ impl Folder {
         self.sync()
     }
 
+    /// Change records in this file; `change` says whether it has changed one.
+    ///
+    /// # Errors
+    /// If it cannot be written; the old file is whole then.
+    pub(super) fn change_lines<T: Serialize + DeserializeOwned>(
+        &self,
+        path: &Path,
+        change: impl Fn(&mut T) -> bool,
+    ) -> Result<()> {
+        let mut all = lines::<T>(path);
+        let mut changed = false;
+        for line in &mut all {
+            changed |= change(&mut line.record);
+        }
+        if !changed {
+            return Ok(());
+        }
+        self.replace(path, &all.iter().flat_map(text).collect::<Vec<u8>>())
+    }
+
     /// Remove the records in this file whose archives were deleted, and of those that are not there those that have not
     /// been there for long. Only who has the destination's lock may do this: nobody adds a line meanwhile.
     ///

@@ -18,12 +18,18 @@ pub struct Record {
     pub name: String,
     /// Bytes of its file.
     pub bytes: u64,
+    /// When its file was last changed: seconds and nanoseconds. Renaming leaves it, copying may not.
+    #[serde(default)]
+    pub modified: Option<(i64, u32)>,
     /// BLAKE3 of its file, in hexadecimal digits.
     pub blake3: String,
     /// When its run began, in RFC 3339.
     pub instant: String,
     /// Whether all is in it that was wanted.
     pub complete: bool,
+    /// Whether its source had shrunk so much that nobody should rely on it unseen. Older records do not say so.
+    #[serde(default)]
+    pub suspect: bool,
     /// Everything in it.
     pub entries: u64,
     /// Regular files among them.
@@ -58,12 +64,28 @@ impl Records {
         self.0.iter().rev().find(|record| record.name == name && record.bytes == bytes)
     }
 
-    /// What is remembered of the archive with this size, whatever its name was when it was written; none if it could be one
-    /// of several.
-    pub fn of_size(&self, bytes: u64) -> Option<&Record> {
-        let mut found = self.0.iter().rev().filter(|record| record.bytes == bytes);
-        let last = found.next()?;
-        found.all(|other| other.blake3 == last.blake3).then_some(last)
+    /// What is remembered of the archives with this size, whatever they are called: each once, the last first.
+    pub fn of_size(&self, bytes: u64) -> Vec<&Record> {
+        let mut found: Vec<&Record> = Vec::new();
+        for record in self.0.iter().rev().filter(|record| record.bytes == bytes) {
+            if found.iter().all(|known| known.blake3 != record.blake3) {
+                found.push(record);
+            }
+        }
+        found
+    }
+
+    /// The record of the numbered archive with this name, size and time, as far as that can be told without reading the file:
+    /// the only one of its size and name or, where that says nothing, the only one of its size and time.
+    pub fn of_numbered(&self, name: &str, bytes: u64, modified: (i64, u32)) -> Option<&Record> {
+        let found = self.of_size(bytes);
+        if let [only] = found[..]
+            && only.name == name
+        {
+            return Some(only);
+        }
+        let mut of_time = found.into_iter().filter(|record| record.modified == Some(modified));
+        of_time.next().filter(|_| of_time.next().is_none())
     }
 
     /// What is remembered of the archive with this name, whatever its size.
@@ -84,6 +106,19 @@ impl Folder {
     /// If it cannot be written.
     pub fn remember(&self, job: &str, record: &Record) -> Result<()> {
         self.add_line(&self.file(job, "encrypted"), record)
+    }
+
+    /// Note that these encrypted archives, known by the hash in their records, are called otherwise from now on.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was remembered is whole then.
+    pub fn rename(&self, job: &str, names: &[(String, String)]) -> Result<()> {
+        self.change_lines(&self.file(job, "encrypted"), |record: &mut Record| {
+            let Some((_, name)) = names.iter().find(|(hash, _)| *hash == record.blake3) else { return false };
+            let other = record.name != *name;
+            record.name.clone_from(name);
+            other
+        })
     }
 
     /// Forget what was remembered of archives, encrypted ones and links, that are not there any more; `fate` is asked with

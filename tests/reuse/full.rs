@@ -68,3 +68,25 @@ fn what_changed_below_the_file_system_is_an_error_with_its_name() {
     assert!(!warning.text.contains("small-06"), "{}", warning.text);
     assert_ne!(body(&fourth, "/small-07"), noise(30_000, 7), "the archive has what is there");
 }
+
+/// By mtime nothing else is asked for: a file that was written and had its mtime set back has another inode and ctime.
+#[test]
+fn what_had_its_mtime_set_back_is_named_and_pruning_says_where_the_older_content_is() {
+    let Some(mut nights) = Nights::new() else { return };
+    nights = nights.with("TARKEEP_CHANGE_DETECTION", "mtime").with("TARKEEP_KEEP", "last=1");
+    let path = nights.source().join("file");
+    fs::write(&path, noise(5000, 1)).unwrap();
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    let first = nights.next();
+    fs::write(&path, noise(5000, 2)).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    nights.ahead += TimeDelta::days(8);
+    let second = nights.next();
+    let text = &second.report.warnings[0].text;
+    assert!(text.contains("though size and mtime are the same: ") && !text.contains("inode"), "{text}");
+    assert!(text.contains("something changed it and set its mtime back"), "{text}");
+    let held = second.held.unwrap();
+    assert!(held.contains(text.as_str()) && !held.contains("shrunk"), "{held}");
+    let older = format!("what was there before is in {}", first.name.unwrap());
+    assert!(held.contains(&older), "{held}");
+}
