@@ -8,7 +8,7 @@ use crate::destination::Local;
 use crate::error::Result;
 use crate::inventory;
 
-use super::state_folder;
+use super::{state_folder, whose};
 
 /// Which archives get another number, in this order, so that the lowest number is free; and that number, which is 1
 /// unless a file that is not ours has it.
@@ -23,7 +23,7 @@ pub struct Room {
 /// # Errors
 /// If the destination cannot be listed.
 pub fn room(job: &Job, destination: &Local) -> Result<Room> {
-    let items = inventory::take(destination, &job.pattern, &job.name, &state_folder(job))?;
+    let items = inventory::take(destination, &job.pattern, &whose(job), &state_folder(job))?;
     Ok(plan(items.into_iter().map(|item| (item.stored.name, item.own.is_ok()))))
 }
 
