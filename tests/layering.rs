@@ -73,7 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
-    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("reset", &["config", "destination", "extract", "job", "report", "source", "stop", "sys"]),
     ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),
