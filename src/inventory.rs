@@ -1,6 +1,8 @@
 //! The archives in a destination, and which of them are known as this job's own: by their index, or the record of an
 //! encrypted one or a link, never by their name, their place or the times of the file alone.
 
+mod newest;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,6 +19,28 @@ use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
 use crate::state::{Checked, CheckedArchives, Folder, Linked, Links, Record, Records};
+
+pub use newest::{Newest, newest};
+
+/// Whose archives are meant.
+#[derive(Debug, Clone)]
+pub struct Whose {
+    /// The name of the job.
+    pub job: String,
+    /// What it archives, as [`source::said`](../source/fn.said.html) has it; empty for whatever it is.
+    pub sources: Vec<String>,
+}
+
+impl Whose {
+    /// How a record has the sources.
+    pub fn hash(sources: &[String]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for source in sources {
+            hasher.update(source.as_bytes()).update(&[0]);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
 
 /// A file that is called like an archive, and what is known of it.
 #[derive(Debug)]
@@ -39,6 +63,8 @@ pub struct Item {
     pub names: u64,
     /// The file that was looked at; none if it could not be opened.
     pub identity: Option<Identity>,
+    /// Whether it is known to be of another job, or of other sources.
+    pub foreign: bool,
     /// What retention must know; or why the file is not ours, and stays whatever retention says.
     pub own: Result<retention::Archive, String>,
 }
@@ -72,15 +98,23 @@ pub fn freed<'a>(going: impl Iterator<Item = &'a Item>) -> u64 {
 ///
 /// # Errors
 /// If the destination cannot be listed. A file that cannot be read is not an error: it is not known as ours.
-pub fn take(destination: &Local, pattern: &Pattern, job: &str, state: &Folder) -> Result<Vec<Item>> {
+pub fn take(destination: &Local, pattern: &Pattern, whose: &Whose, state: &Folder) -> Result<Vec<Item>> {
     let found = destination.archives(pattern)?;
+    let known = known(&found, whose, state);
+    Ok(found.into_iter().map(|stored| item(destination, pattern, whose, &known, stored)).collect())
+}
+
+fn known(found: &[Stored], whose: &Whose, state: &Folder) -> Known {
+    if found.is_empty() {
+        return Known::default();
+    }
     let encrypted = found.iter().any(|stored| is_encrypted(&stored.name));
-    let records = if encrypted { state.records(job) } else { Records::default() };
-    let known = Known { records, links: state.links(job), checked: state.checked(job) };
-    Ok(found.into_iter().map(|stored| item(destination, pattern, job, &known, stored)).collect())
+    let records = if encrypted { state.records(&whose.job) } else { Records::default() };
+    Known { records, links: state.links(&whose.job), checked: state.checked(&whose.job) }
 }
 
 /// What is remembered of a job's archives.
+#[derive(Default)]
 struct Known {
     records: Records,
     links: Links,
@@ -91,7 +125,7 @@ fn is_encrypted(name: &ArchiveName) -> bool {
     name.ending().ends_with(encryption::ENDING)
 }
 
-fn item(destination: &Local, pattern: &Pattern, job: &str, known: &Known, stored: Stored) -> Item {
+fn item(destination: &Local, pattern: &Pattern, whose: &Whose, known: &Known, stored: Stored) -> Item {
     let encrypted = is_encrypted(&stored.name);
     let mut item = Item {
         stored,
@@ -103,14 +137,15 @@ fn item(destination: &Local, pattern: &Pattern, job: &str, known: &Known, stored
         encrypted,
         names: 1,
         identity: None,
+        foreign: false,
         own: Err(String::new()),
     };
     item.own = if encrypted {
         look_by_record(destination, &known.records, &mut item)
-            .and_then(|(record, identity)| own_by_record(pattern, &item.stored, &record, identity))
+            .and_then(|(record, identity)| own_by_record(pattern, whose, &mut item, &record, identity))
     } else {
         look(destination, &mut item)
-            .and_then(|(about, identity)| own(pattern, job, &known.links, &mut item, about, identity))
+            .and_then(|(about, identity)| own(pattern, whose, &known.links, &mut item, about, identity))
     };
     let name = item.stored.name.to_string();
     item.checked = item
@@ -181,10 +216,17 @@ fn numbered<'a>(
 
 fn own_by_record(
     pattern: &Pattern,
-    stored: &Stored,
+    whose: &Whose,
+    item: &mut Item,
     record: &Record,
     identity: Identity,
 ) -> Result<retention::Archive, String> {
+    let of = record.sources.as_ref().filter(|_| !whose.sources.is_empty());
+    if of.is_some_and(|of| *of != Whose::hash(&whose.sources)) {
+        item.foreign = true;
+        return Err(format!("it is of something else than {}", whose.sources.join(" and ")));
+    }
+    let stored = &item.stored;
     let instant = is_named_so(pattern, stored, &record.instant, "the record of it")?;
     Ok(retention::Archive {
         instant,
@@ -234,14 +276,21 @@ fn names(file: &File) -> u64 {
 
 fn own(
     pattern: &Pattern,
-    job: &str,
+    whose: &Whose,
     links: &Links,
     item: &mut Item,
     about: About,
     identity: Identity,
 ) -> Result<retention::Archive, String> {
-    if about.job != job {
+    if about.job != whose.job {
+        item.foreign = true;
         return Err(format!("it is of the job {}", printable(about.job.as_bytes())));
+    }
+    let known = !about.sources.is_empty() && !whose.sources.is_empty();
+    if known && about.sources != whose.sources {
+        item.foreign = true;
+        let of = printable(about.sources.join(" and ").as_bytes());
+        return Err(format!("it is of {of}, and the job of {}", whose.sources.join(" and ")));
     }
     let stored = &item.stored;
     let link = links.find(&stored.name.to_string(), identity.bytes, &about.instant);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::archive::name::Pattern;
 use crate::destination::{Identity, Local, Lock, OWN_FOLDER, Place};
 use crate::error::{Error, Result};
-use crate::inventory::{self, Item};
+use crate::inventory::{self, Item, Whose};
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::retention::{self, Decision, Held, Keep};
 use crate::state::{Folder, Record};
@@ -43,12 +43,20 @@ pub struct Policy<'a> {
     pub pattern: &'a Pattern,
     /// The name of the job, which its archives' indexes say.
     pub job: &'a str,
+    /// What it archives, as [`source::said`](../source/fn.said.html) has it; empty for whatever it is.
+    pub sources: Vec<String>,
     /// What is kept.
     pub keep: &'a Keep,
     /// Where days begin.
     pub zone: Tz,
     /// Where it stands what is known of encrypted archives and links, and what was accepted.
     pub state: Folder,
+}
+
+impl Policy<'_> {
+    fn whose(&self) -> Whose {
+        Whose { job: self.job.into(), sources: self.sources.clone() }
+    }
 }
 
 /// Look at every archive and decide.
@@ -58,7 +66,7 @@ pub struct Policy<'a> {
 /// # Errors
 /// If the destination cannot be listed.
 pub fn plan(destination: &Local, policy: &Policy<'_>, accept: bool, now: DateTime<Utc>) -> Result<Plan> {
-    let items = inventory::take(destination, policy.pattern, policy.job, &policy.state)?;
+    let items = inventory::take(destination, policy.pattern, &policy.whose(), &policy.state)?;
     let (places, own): (Vec<usize>, Vec<retention::Archive>) = items
         .iter()
         .enumerate()

@@ -13,7 +13,7 @@ use common::backups::{Archives, STEPS, backup, litter, run, source};
 use common::disk;
 use tarkeep::archive::name::Pattern;
 use tarkeep::destination::Local;
-use tarkeep::inventory;
+use tarkeep::inventory::{self, Whose};
 use tarkeep::state::Folder;
 
 #[test]
@@ -141,7 +141,8 @@ fn inodes(destination: &Path) -> BTreeSet<(PathBuf, u64)> {
 fn all_are_known(destination: &Path, when: &str) {
     let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
     let state = Folder::new(local.state_dir());
-    for item in inventory::take(&local, &Pattern::default(), "data", &state).unwrap() {
+    let whose = Whose { job: "data".into(), sources: Vec::new() };
+    for item in inventory::take(&local, &Pattern::default(), &whose, &state).unwrap() {
         assert!(item.own.is_ok(), "{when}: {:?}", item.own);
     }
 }

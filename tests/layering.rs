@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("retention", &["zone"]),
-    ("inventory", &["archive", "destination", "encryption", "report", "retention", "state"]),
+    ("inventory", &["archive", "destination", "encryption", "report", "retention", "state", "zone"]),
     ("prune", &["archive::name", "destination", "inventory", "retention", "state", "sys", "zone"]),
     ("health", &["agenda", "schedule", "state"]),
     (
@@ -73,7 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "restore",
         &["archive", "config", "destination", "extract", "progress", "report", "source", "stop", "sys"],
     ),
-    ("reset", &["config", "extract", "job", "report", "source", "stop", "sys"]),
+    ("reset", &["config", "destination", "extract", "job", "report", "source", "stop", "sys"]),
     ("services", &[]),
     ("cli", &["config"]),
     ("logger", &["clock", "config"]),

@@ -80,6 +80,7 @@ fn about<F>(_: &F, report: &mut Report) -> Result<About, Error> {
     Ok(About {
         tool: text(),
         job: text(),
+        sources: Vec::new(),
         instant: text(),
         zone: text(),
         began: text(),

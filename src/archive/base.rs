@@ -352,6 +352,7 @@ mod tests {
             Ok(About {
                 tool: String::new(),
                 job: String::new(),
+                sources: Vec::new(),
                 instant: String::new(),
                 zone: String::new(),
                 began: "2027-01-15T08:00:00Z".into(),

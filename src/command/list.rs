@@ -2,6 +2,7 @@
 
 pub(in crate::command) mod line;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -114,7 +115,11 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
         let then = own.or_else(said).or_else(named);
         (summary(job, item, &oldest, decision.as_ref(), known.as_ref()), then, known)
     });
-    let rows: Vec<_> = rows.collect();
+    let mut rows: Vec<_> = rows.collect();
+    if !job.pattern.is_versioned() {
+        // Names say what clocks on walls said.
+        rows.sort_by_key(|(_, then, _)| Reverse(*then));
+    }
     let width = rows.iter().map(|(summary, ..)| summary.name.chars().count()).max().unwrap_or(0);
     for (summary, then, known) in &rows {
         if output.closed() {

@@ -234,22 +234,21 @@ fn last_archive(
     let full = |typed: &&PathBuf| {
         Source::new(typed).is_ok_and(|it| plan.sources.iter().any(|(source, _)| source.path == it.path))
     };
-    let sources = job.sources.iter().filter(full).cloned().collect();
-    let job = Job { sources, ..job.clone() };
+    let sources: Vec<PathBuf> = job.sources.iter().filter(full).cloned().collect();
     let progress = Progress::default();
     let hands = Hands { clock, stop, progress: &progress };
     let began = clock.now();
     let draw = !args.no_progress && !args.json && stderr().is_terminal();
     let made = bar::with(draw.then_some(&progress), || {
-        job::run_locked(&job, hands, locked, &mut |entry| seen.add(entry))
+        job::run_locked(job, &sources, hands, locked, &mut |entry| seen.add(entry))
     })
     .map_err(|e| {
         let exit = e.exit();
         Error::failed(format!("the last archive could not be made, and nothing was removed: {e}"))
             .with_exit(exit)
     })?;
-    backup::note(&job, &made, began, clock.now());
-    let _ = stderr().write_all(backup::summary(&job, &made).as_bytes());
+    backup::note(job, &made, began, clock.now());
+    let _ = stderr().write_all(backup::summary(job, &made).as_bytes());
     let missed =
         [(&made.report.skipped, "could not be read"), (&made.report.changed, "changed while being read")];
     for (noted, what) in missed {

@@ -87,8 +87,8 @@ fn planned(config: &Config) -> Vec<Planned> {
 /// Where the destination cannot be read, a first run will fail, and say so at once rather than at night.
 fn has_archive(job: &Job) -> bool {
     job::open(job)
-        .and_then(|destination| destination.archives(&job.pattern))
-        .is_ok_and(|found| !found.is_empty())
+        .and_then(|destination| Ok(job::newest(job, &destination)?.next().is_some()))
+        .unwrap_or(false)
 }
 
 /// The jobs as the daemon runs them.

@@ -151,13 +151,24 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
     }
 }
 
-/// The newest archive of a job.
+/// The newest archive of a job, of what it archives now.
 ///
 /// # Errors
 /// If there is none, or the destination cannot be read.
 pub fn latest(job: &Job) -> Result<Stored> {
-    archives(job)?.into_iter().next().ok_or_else(|| {
-        let destination = printable_path(&job.destination);
-        Error::failed(format!("there is no archive in {destination} yet; `tarkeep backup` makes one"))
-    })
+    let destination = job::open(job)?;
+    if let Some(item) = job::newest(job, &destination)?.next() {
+        return Ok(item.stored);
+    }
+    let shown = printable_path(&job.destination);
+    let Some(other) = destination.archives(&job.pattern)?.into_iter().next() else {
+        return Err(Error::failed(format!("there is no archive in {shown} yet; `tarkeep backup` makes one")));
+    };
+    let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
+    Err(Error::failed(format!(
+        "no archive in {shown} is of the job {} and of {}; for the newest of others type its name: {}",
+        job.name,
+        sources.join(" and "),
+        printable(other.name.short().as_bytes())
+    )))
 }

@@ -12,6 +12,7 @@ use crate::destination::{Local, Lock};
 use crate::error::Result;
 use crate::prune::{self, Policy, Pruned};
 use crate::retention::Keep;
+use crate::source;
 use crate::state::Fate;
 
 use super::{Hands, Made, state_folder};
@@ -96,6 +97,7 @@ pub fn policy(job: &Job) -> Policy<'_> {
     Policy {
         pattern: &job.pattern,
         job: &job.name,
+        sources: source::said(&job.sources),
         keep: &job.keep,
         zone: job.zone,
         state: state_folder(job),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
+use super::newest;
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
 use crate::archive::name::ArchiveName;
@@ -14,7 +15,7 @@ use crate::destination::{Identity, Local, Stored};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::report::Report;
-use crate::state::{Folder, Record};
+use crate::state::Record;
 use crate::uncached::Shared;
 use crate::zone::Tz;
 
@@ -42,11 +43,11 @@ pub struct Known {
 
 /// Look for it.
 pub fn last(job: &Job, destination: &Local) -> Last {
-    let Ok(archives) = destination.archives(&job.pattern) else { return Last::default() };
-    let records = Folder::new(destination.state_dir()).records(&job.name);
-    for stored in archives.iter().take(LOOKED_AT) {
+    let Ok(archives) = newest(job, destination) else { return Last::default() };
+    for item in archives.take(LOOKED_AT) {
+        let stored = &item.stored;
         let path = printable_path(&stored.path);
-        if let Some(record) = records.find(&stored.name.to_string(), stored.bytes) {
+        if let Some(record) = &item.record {
             if can_reuse(job) {
                 log::info!("job {}: not built on {path}: it is encrypted", job.name);
             }

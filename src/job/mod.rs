@@ -30,6 +30,7 @@ use crate::destination::{self, Local, Lock, Published, Upload};
 use crate::entry::{Entry, Find, Found};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::inventory::{self, Newest, Whose};
 use crate::printable::{counted, human_bytes, printable_path};
 use crate::progress::Progress;
 use crate::prune::Pruned;
@@ -183,17 +184,19 @@ fn kept(job: &Job, hands: Hands, full: bool) -> Result<Made> {
     Ok(made)
 }
 
-/// [`run_in_full`] for somebody who has the lock of the destination already. `seen` is shown each entry when it was opened.
+/// [`run_in_full`] of these of the job's sources, for somebody who has the lock of the destination already. `seen` is shown
+/// each entry when it was opened.
 ///
 /// # Errors
 /// If nothing was published.
 pub fn run_locked(
     job: &Job,
+    sources: &[PathBuf],
     hands: Hands,
     (destination, lock): (&Local, &Lock),
     seen: &mut dyn FnMut(&Entry),
 ) -> Result<Made> {
-    Run::begin(job, hands).into(destination, lock, true, seen)
+    Run { read: sources, ..Run::begin(job, hands) }.into(destination, lock, true, seen)
 }
 
 /// What the names of the job's archives end with.
@@ -251,6 +254,19 @@ pub fn instant(jobs: &[Job], path: &Path, bytes: u64, says: String) -> String {
     link.unwrap_or(says)
 }
 
+/// Whose archives a job's are.
+pub fn whose(job: &Job) -> Whose {
+    Whose { job: job.name.clone(), sources: source::said(&job.sources) }
+}
+
+/// The job's archives, the newest first; those are left out that are known to be of another job, or of other sources.
+///
+/// # Errors
+/// If the destination cannot be listed.
+pub fn newest<'a>(job: &'a Job, destination: &'a Local) -> Result<Newest<'a>> {
+    inventory::newest(destination, &job.pattern, whose(job), &state_folder(job), job.zone)
+}
+
 /// The folder that the job's archives are kept in.
 ///
 /// # Errors
@@ -270,7 +286,11 @@ pub fn open(job: &Job) -> Result<Local> {
 /// # Errors
 /// If a source is not mounted that has to be.
 pub fn sources(job: &Job) -> Result<Vec<Source>> {
-    job.sources
+    these(job, &job.sources)
+}
+
+fn these(job: &Job, paths: &[PathBuf]) -> Result<Vec<Source>> {
+    paths
         .iter()
         .map(|path| {
             let source = Source::new(path)?;
@@ -325,6 +345,8 @@ impl Find for Shown<'_> {
 /// A run under way.
 struct Run<'a> {
     job: &'a Job,
+    /// Which of its sources are read.
+    read: &'a [PathBuf],
     hands: Hands<'a>,
     instant: DateTime<Tz>,
     began: Instant,
@@ -333,7 +355,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn begin(job: &'a Job, hands: Hands<'a>) -> Self {
         sys::be_nice(job.nice);
-        Self { job, hands, instant: hands.clock.now().with_timezone(&job.zone), began: Instant::now() }
+        let instant = hands.clock.now().with_timezone(&job.zone);
+        Self { job, read: &job.sources, hands, instant, began: Instant::now() }
     }
 
     fn into(
@@ -401,7 +424,7 @@ impl<'a> Run<'a> {
     /// Without an archive to go by, the source is looked through from outside: for the space, and for the progress.
     fn look_before_the_first(&self, destination: &Local, root: &Metadata) -> Result<()> {
         let Run { job, hands, .. } = self;
-        let amount = source::count(&sources(job)?, &options(job, Some(root)), hands.stop)?;
+        let amount = source::count(&these(job, self.read)?, &options(job, Some(root)), hands.stop)?;
         destination.require_space(guard::least(amount, job.codec))?;
         if let Some(warning) = guard::tight(amount, destination.space()?.bytes, destination.root()) {
             log::warn!("{warning}");
@@ -418,7 +441,7 @@ impl<'a> Run<'a> {
         path: &Path,
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
-        let sources = sources(self.job)?;
+        let sources = these(self.job, self.read)?;
         let Ground { report: before, base, read, .. } = ground;
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
@@ -503,6 +526,7 @@ impl<'a> Run<'a> {
             raw: report.raw,
             skipped: report.skipped.count,
             changed: report.changed.count,
+            sources: Some(Whose::hash(&source::said(&self.job.sources))),
         }
     }
 
@@ -515,6 +539,7 @@ impl<'a> Run<'a> {
         About {
             tool: concat!("tarkeep ", env!("CARGO_PKG_VERSION")).into(),
             job: self.job.name.clone(),
+            sources: source::said(&self.job.sources),
             instant: self.instant.to_rfc3339_opts(SecondsFormat::Nanos, false),
             zone: self.job.zone.name().into(),
             began,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{open, state_folder};
+use super::{open, state_folder, whose};
 use crate::archive::name::ArchiveName;
 use crate::archive::reader::from_store;
 use crate::archive::store::Store;
@@ -51,7 +51,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     sys::be_nice(job.nice);
     let began = Instant::now();
     let destination = open(job)?;
-    let items = inventory::take(&destination, &job.pattern, &job.name, &state_folder(job))?;
+    let items = inventory::take(&destination, &job.pattern, &whose(job), &state_folder(job))?;
     // What others have made, or cut off, is not ours to watch.
     let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
     let all = items.iter().filter(ours).count() as u64;

@@ -8,7 +8,7 @@ use crate::destination::Local;
 use crate::error::Result;
 use crate::inventory;
 
-use super::state_folder;
+use super::{state_folder, whose};
 
 /// Which archives get another number, in this order, so that the lowest number is free; and that number, which is 1
 /// unless a file that is not ours has it.
@@ -25,7 +25,7 @@ pub struct Room {
 /// # Errors
 /// If the destination cannot be listed.
 pub fn room(job: &Job, destination: &Local) -> Result<Room> {
-    let items = inventory::take(destination, &job.pattern, &job.name, &state_folder(job))?;
+    let items = inventory::take(destination, &job.pattern, &whose(job), &state_folder(job))?;
     let hashes: HashMap<String, String> = items
         .iter()
         .filter_map(|item| Some((item.stored.name.to_string(), item.record.as_ref()?.blake3.clone())))

@@ -12,12 +12,13 @@ use crate::error::{Error, Result};
 use crate::job;
 use crate::printable::printable_path;
 use crate::source::Source;
+use crate::sys;
 
 /// Device and inode: a folder by whatever name.
 type Id = (u64, u64);
 
 /// Folders of a system. What is in some of them is people's data; they themselves are not.
-const SYSTEM: [&str; 30] = [
+const SYSTEM: [&str; 33] = [
     "/",
     "/bin",
     "/boot",
@@ -45,9 +46,36 @@ const SYSTEM: [&str; 30] = [
     "/srv",
     "/tmp",
     "/var",
+    "/var/cache",
     "/var/lib",
     "/var/lib/docker",
     "/var/log",
+    "/var/spool",
+    "/var/tmp",
+];
+/// Those in which everything is the system's, and whether a volume may be mounted there all the same, as images of
+/// databases have it: `/usr/share/elasticsearch/data`.
+const TREES: [(&str, bool); 20] = [
+    ("/run/media", true),
+    ("/usr", true),
+    ("/usr/bin", false),
+    ("/usr/lib", false),
+    ("/usr/sbin", false),
+    ("/bin", false),
+    ("/boot", false),
+    ("/dev", false),
+    ("/etc", false),
+    ("/lib", false),
+    ("/lib32", false),
+    ("/lib64", false),
+    ("/libx32", false),
+    ("/proc", false),
+    ("/run", false),
+    ("/sbin", false),
+    ("/sys", false),
+    ("/var/lib/apt", false),
+    ("/var/lib/dpkg", false),
+    ("/var/lib/rpm", false),
 ];
 /// What is at the root of a system. So many of them are no chance.
 const ROOT_NAMES: [&str; 11] =
@@ -74,6 +102,8 @@ const PEOPLE: std::ops::Range<u32> = 1000..65534;
 #[derive(Debug, Default)]
 pub struct Bounds {
     ids: HashMap<Id, String>,
+    /// Folders in which nothing is emptied, and whether volumes there are.
+    trees: HashMap<Id, (&'static str, bool)>,
     /// Where archives and states are kept, links resolved.
     kept: Vec<(PathBuf, String)>,
 }
@@ -95,6 +125,11 @@ impl Bounds {
         }
         for path in SYSTEM {
             bounds.add(Path::new(path), "a folder of the system".into());
+        }
+        for (path, volumes) in TREES {
+            if let Some(id) = id_of(Path::new(path)) {
+                bounds.trees.entry(id).or_insert((path, volumes));
+            }
         }
         for path in homes().iter().chain(&config.home) {
             bounds.add(path, "somebody's home".into());
@@ -152,6 +187,9 @@ impl Bounds {
                 return refused(&format!("holds {what}"));
             }
         }
+        if let Some(tree) = self.tree_around(&found)? {
+            return refused(&format!("is in a folder of the system, {tree}"));
+        }
         if let Some(origin) = mounted_from(&path)
             && is_own(&origin)
         {
@@ -169,6 +207,20 @@ impl Bounds {
             }
         }
         Ok(id)
+    }
+
+    /// The folder of the system that this is in, unless it is in a volume that is mounted there.
+    fn tree_around(&self, path: &Path) -> Result<Option<&'static str>> {
+        let mut in_volume = false;
+        for above in path.ancestors() {
+            let Some(id) = id_of(above) else { continue };
+            if let Some((tree, volumes)) = self.trees.get(&id) {
+                return Ok((!in_volume || !volumes).then_some(*tree));
+            }
+            // Some distributions mount /usr/local.
+            in_volume = in_volume || (!self.ids.contains_key(&id) && sys::is_mount_point(above)?);
+        }
+        Ok(None)
     }
 }
 
@@ -244,7 +296,9 @@ fn is_own(origin: &Path) -> bool {
         _ => text.to_string(),
     };
     let in_home = text.strip_prefix("/home/").is_some_and(|rest| !rest.contains('/'));
-    in_home || SYSTEM.contains(&text.as_str())
+    // What is below the others is no part of a root file system, but /run of a disk of data may be somebody's runs.
+    let in_tree = ["/boot", "/etc", "/usr"].iter().any(|tree| Path::new(&text).starts_with(tree));
+    in_home || in_tree || SYSTEM.contains(&text.as_str())
 }
 
 #[cfg(test)]
@@ -269,10 +323,20 @@ mod tests {
 
     #[test]
     fn what_a_container_is_given_of_a_host_is_known_by_its_path() {
-        for own in ["/home/me", "/home", "/etc", "/root", "/@home/me", "/@", "/@/etc", "/var"] {
+        for own in
+            ["/home/me", "/home", "/etc", "/root", "/@home/me", "/@", "/@/etc/ssh", "/var", "/usr/local/bin"]
+        {
             assert!(is_own(Path::new(own)), "{own}");
         }
-        for data in ["/home/me/data", "/srv/data", "/@data", "/var/lib/docker/volumes/x/_data", "/@/srv/x"] {
+        for data in [
+            "/home/me/data",
+            "/srv/data",
+            "/@data",
+            "/run/1",
+            "/etcetera",
+            "/var/lib/docker/volumes/x/_data",
+            "/@/srv/x",
+        ] {
             assert!(!is_own(Path::new(data)), "{data}");
         }
     }

@@ -1,9 +1,12 @@
 //! What is in the sources of a job, before anything is done about it.
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::Bounds;
+use crate::destination::OWN_FOLDER;
 use crate::entry::{Entry, Found, Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
@@ -124,6 +127,18 @@ pub fn there(
         while around.last().is_some_and(|folder| !is_below(name, &last[..folder.end])) {
             around.pop();
         }
+        if is_folder
+            && below.ends_with(OWN_FOLDER.as_bytes())
+            && around.last().is_none_or(|folder| !folder.left_out)
+            && let Some(kept) = holds_archives(&sources[number].path.join(OsStr::from_bytes(below)))
+        {
+            return Err(Error::usage(format!(
+                "in source {} is {}, where archives are kept: that is not emptied; move it away, or remove its {OWN_FOLDER} \
+                 if no archives are there any more",
+                printable_path(&sources[number].path),
+                printable_path(&kept)
+            )));
+        }
         let There { goes, stays } = &mut found[number];
         let left_out = !going.as_mut().is_none_or(|going| going.has(name));
         if left_out {
@@ -150,6 +165,14 @@ pub fn there(
         }
     }
     Ok(found)
+}
+
+/// The destination that this is our own folder in: of another configuration, as those of this one are known.
+fn holds_archives(own: &Path) -> Option<PathBuf> {
+    let named_so = own.file_name() == Some(OsStr::new(OWN_FOLDER));
+    // A lock, or a state. What cannot be looked at may have one.
+    let used = named_so && own.read_dir().map_or(true, |mut found| found.next().is_some());
+    used.then(|| own.parent().unwrap_or(own).to_path_buf())
 }
 
 /// A folder around what is looked at.

@@ -81,6 +81,19 @@ fn cleaned(path: &Path) -> Vec<u8> {
     parts.join(&b'/')
 }
 
+/// How archives say what they are of, and know it again: these paths, absolute, without a slash at their ends, ascending.
+pub fn said(paths: &[PathBuf]) -> Vec<String> {
+    let whole = |path: &PathBuf| -> PathBuf {
+        // Where the current folder is gone nothing relative can be archived either.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        absolute.components().collect()
+    };
+    let mut said: Vec<String> = paths.iter().map(|path| printable_path(&whole(path))).collect();
+    said.sort();
+    said.dedup();
+    said
+}
+
 /// What to leave out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
@@ -170,6 +183,15 @@ mod tests {
         assert_eq!(name("/.."), "root");
         assert!(Source::new("").is_err());
         assert!(Source::new("a\0b").is_err());
+    }
+
+    #[test]
+    fn paths_that_are_the_same_are_said_in_one_way() {
+        let of = |paths: &[&str]| said(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(of(&["/srv/./b/", "/a//", "/a"]), ["/a", "/srv/b"]);
+        assert_eq!(of(&["x"]), of(&["./x/"]));
+        assert!(of(&["x"])[0].starts_with('/') && of(&["x"])[0].ends_with("/x"));
+        assert_eq!(of(&["/"]), ["/"]);
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub struct Record {
     pub skipped: u64,
     /// Entries that changed while they were read.
     pub changed: u64,
+    /// BLAKE3 of what was archived, [`source::said`](crate::source::said), in hexadecimal digits; none in older records.
+    /// A hash, as paths are nobody's business who has no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<String>,
 }
 
 impl Record {

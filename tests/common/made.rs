@@ -99,6 +99,7 @@ pub fn archive_that_says(entries: Vec<Entry>, codec: Codec, says: impl FnOnce(Ab
             Ok(says(About {
                 tool: "tarkeep 0.0.0".into(),
                 job: "data".into(),
+                sources: Vec::new(),
                 instant: "2026-11-20T01:00:00+01:00".into(),
                 zone: "Europe/Berlin".into(),
                 began: "2026-11-20T00:00:00.000000001Z".into(),

@@ -49,6 +49,22 @@ fn the_folders_of_the_machine_are_not_emptied() {
     for path in ["/", "/etc", "/usr", "/var", "/dev", "/proc", "/tmp", "/usr/lib", "//etc/", "/usr/../etc"] {
         refused(&bench, Path::new(path), &[], "is a folder of the system");
     }
+    for path in [
+        "/usr/include",
+        "/usr/local/bin",
+        "/etc/ssh",
+        "/var/lib/dpkg",
+        "/var/lib/dpkg/info",
+        "/sys/kernel",
+        "/dev/shm",
+    ] {
+        if Path::new(path).exists() {
+            refused(&bench, Path::new(path), &[], "is in a folder of the system");
+        }
+    }
+    if Path::new("/var/cache").exists() {
+        refused(&bench, Path::new("/var/cache"), &[], "is a folder of the system");
+    }
     if Path::new("/bin").is_symlink() {
         refused(&bench, Path::new("/bin"), &[], "is a symbolic link");
     }
@@ -111,6 +127,39 @@ fn an_archive_among_the_data_is_not_removed() {
     assert!(archive.exists());
 }
 
+/// The destination of somebody else: this configuration does not know it.
+#[test]
+fn archives_of_others_among_the_data_are_not_removed() {
+    let bench = Bench::small();
+    let others = bench.data().join("folder/others");
+    fs::create_dir(&others).unwrap();
+    let mut other = bench.tarkeep(&["backup"]);
+    other.env("TARKEEP_SOURCE", bench.destination()).env("TARKEEP_DESTINATION", &others);
+    fs::write(bench.destination().join("file"), "x").unwrap();
+    let made = other.output().unwrap();
+    assert_eq!(code(&made), 0, "{}", said(&made));
+    let before = bench.left();
+    for arguments in
+        [&["--no-backup", "--yes"][..], &["--yes"], &["--dry-run"], &["--dry-run", "--no-backup"]]
+    {
+        let output = bench.reset(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", said(&output));
+        let words = format!("is {}, where archives are kept: that is not emptied", others.display());
+        assert!(said(&output).contains(&words), "{arguments:?}: {}", said(&output));
+    }
+    assert_eq!((bench.left(), bench.archives().len()), (before, 0));
+    // Left out it stays, as all that is left out.
+    let output = bench.reset_with(&["--yes"], &[("TARKEEP_EXCLUDE", "/folder/others")]);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    assert!(others.join(".tarkeep/lock").exists());
+    // The folder that archives were kept in is a folder.
+    fs::remove_dir_all(&others).unwrap();
+    fs::create_dir_all(others.join(".tarkeep")).unwrap();
+    fs::write(bench.data().join("a"), "a").unwrap();
+    let output = bench.reset(&["--yes"]);
+    assert_eq!((code(&output), bench.left().len()), (0, 0), "{}", said(&output));
+}
+
 #[test]
 fn a_link_is_not_emptied() {
     let bench = Bench::small();
@@ -141,6 +190,25 @@ fn the_machines_folders_are_known_under_other_names() {
     let data = Bound::new(&disk.path().join("home/me/data")).unwrap();
     let mut command = bench.tarkeep(&["reset", "--dry-run"]);
     let output = command.env("TARKEEP_SOURCE", data.path()).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", said(&output));
+}
+
+#[test]
+fn what_is_in_the_machines_folders_is_known_under_other_names_and_a_volume_there_is_data() {
+    let bench = Bench::small();
+    let Some(etc) = Bound::new(Path::new("/etc")) else { return };
+    let below = fs::read_dir(etc.path()).unwrap().map(|entry| entry.unwrap().path());
+    let below = below.filter(|path| path.is_dir() && !path.is_symlink()).min().unwrap();
+    refused(&bench, &below, &[], "is in a folder of the system, /etc");
+    drop(etc);
+    // As images of databases have it: /usr/share/elasticsearch/data.
+    let inside = tempfile::tempdir_in("/usr/share").unwrap();
+    refused(&bench, inside.path(), &[], "is in a folder of the system, /usr");
+    assert!(run("mount", &["--bind", bench.data().to_str().unwrap(), inside.path().to_str().unwrap()]));
+    let mut command = bench.tarkeep(&["reset", "--dry-run"]);
+    let output = command.env("TARKEEP_SOURCE", inside.path()).output();
+    assert!(super::common::disk::soon(|| run("umount", &[inside.path().to_str().unwrap()])));
+    let output = output.unwrap();
     assert_eq!(code(&output), 0, "{}", said(&output));
 }
 

@@ -9,7 +9,7 @@ use tarkeep::archive::name::Pattern;
 use tarkeep::archive::verify::{Depth, Options, verify};
 use tarkeep::destination::Local;
 use tarkeep::exit::Exit;
-use tarkeep::inventory::{self, Item};
+use tarkeep::inventory::{self, Item, Whose};
 use tarkeep::job::Made;
 use tarkeep::progress::Progress;
 use tarkeep::state::{Folder, Links};
@@ -38,7 +38,8 @@ fn name(made: &Made) -> String {
 /// What is known of the archives, newest first.
 fn items(nights: &Nights) -> Vec<Item> {
     let local = Local::open(&nights.destination(), tarkeep::destination::Options::default()).unwrap();
-    inventory::take(&local, &Pattern::default(), "data", &Folder::new(local.state_dir())).unwrap()
+    let whose = Whose { job: "data".into(), sources: Vec::new() };
+    inventory::take(&local, &Pattern::default(), &whose, &Folder::new(local.state_dir())).unwrap()
 }
 
 fn instants(nights: &Nights) -> Vec<DateTime<Utc>> {

@@ -202,6 +202,7 @@ mod tests {
         let about = About {
             tool: "tarkeep 0".into(),
             job: "data".into(),
+            sources: Vec::new(),
             instant: "2026-11-20T01:00:00+00:00".into(),
             zone: "UTC".into(),
             began: "2026-11-20T01:00:00Z".into(),

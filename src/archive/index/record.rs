@@ -103,6 +103,9 @@ pub struct About {
     pub tool: String,
     /// Name of the job.
     pub job: String,
+    /// The paths that the job was told to archive, absolute, ascending: none in older archives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// When the run began, RFC 3339 with offset.
     pub instant: String,
     /// IANA name of the zone that the archive's name was made in.
