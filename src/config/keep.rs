@@ -29,7 +29,11 @@ pub fn keep(text: &str) -> Result<Keep, String> {
             Some(parts) => parts,
             None if word == "all" => return Err("all keeps everything: write it alone, or only rules".into()),
             None => {
-                return Err(format!("{word:?}: a rule is a name, =, and a number, without blanks; {FORMS}"));
+                let is_name = word == "within" || TIERS.into_iter().any(|tier| tier.word() == word);
+                let near = if is_name { String::new() } else { nearest(word) };
+                return Err(format!(
+                    "{word:?}: not a rule{near}; a rule is a name, = and a number, without blanks; {FORMS}"
+                ));
             }
         };
         if seen.contains(&key) {
