@@ -226,7 +226,10 @@ fn example(codec: Codec) -> Vec<u8> {
         entry.ctime.nanos = 500;
         entry.inode = inode;
     }
-    made::archive(vec![folder, file], codec)
+    made::archive_that_says(vec![folder, file], codec, |mut about| {
+        about.sources = vec!["/data".into()];
+        about
+    })
 }
 
 /// The bytes of the code blocks that are called `hex` in `docs/format.md`, in their order.

@@ -28,7 +28,13 @@ pub fn keep(text: &str) -> Result<Keep, String> {
         let (key, value) = match word.split_once('=') {
             Some(parts) => parts,
             None if word == "all" => return Err("all keeps everything: write it alone, or only rules".into()),
-            None => return Err(format!("{word:?}: not a rule{}; {FORMS}", nearest(word))),
+            None => {
+                let is_name = word == "within" || TIERS.into_iter().any(|tier| tier.word() == word);
+                let near = if is_name { String::new() } else { nearest(word) };
+                return Err(format!(
+                    "{word:?}: not a rule{near}; a rule is a name, = and a number, without blanks; {FORMS}"
+                ));
+            }
         };
         if seen.contains(&key) {
             return Err(format!("{key}: given twice; write it once"));
@@ -73,7 +79,7 @@ fn count(key: &str, value: &str) -> Result<u32, String> {
 pub fn backups_kept(text: &str) -> Result<Keep, String> {
     let text = text.trim();
     let number = count("last", text)
-        .map_err(|_| format!("{text:?}: write how many archives to keep, {KEPT_LEAST} or more"))?;
+        .map_err(|_| format!("{text:?}: write how many archives to keep, {KEPT_LEAST} to {PERIODS_MOST}"))?;
     if number < KEPT_LEAST {
         return Err(format!(
             "{number}: what is found broken after some days would be in every archive that is left; write {KEPT_LEAST} \
@@ -88,6 +94,10 @@ pub fn backups_kept(text: &str) -> Result<Keep, String> {
 /// A table of the file as the text that says the same.
 pub fn of_table(table: toml::Table) -> Result<String, String> {
     let words = table.into_iter().map(|(key, value)| match value {
+        // Put into words it would be another key, or several.
+        _ if !key.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+            Err(format!("{key:?}: no such rule{}; {FORMS}", nearest(&key)))
+        }
         toml::Value::Integer(number) => Ok(format!("{key}={number}")),
         toml::Value::String(text)
             if !text.contains(|letter: char| letter.is_whitespace() || letter == ',') =>

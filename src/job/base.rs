@@ -19,7 +19,8 @@ use crate::state::Record;
 use crate::uncached::Shared;
 use crate::zone::Tz;
 
-/// A few that cannot be read do not hide the one before them; a folder full of foreign ones is not searched for long.
+/// A few that cannot be read do not hide the one before them; a folder full of files of others is not searched for long.
+/// Archives that are known to be of something else do not count: there may be more of those between two nights.
 const LOOKED_AT: usize = 10;
 
 /// The newest archive of a job that is known by its index, or by its record if it is encrypted.

@@ -10,7 +10,7 @@ use crate::destination::OWN_FOLDER;
 use crate::entry::{Entry, Found, Kind, is_below, name_order};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
-use crate::source::{self, Source, Walk};
+use crate::source::{self, Source, Steady, Walk};
 use crate::stop::Stop;
 
 /// How many names are kept.
@@ -40,6 +40,8 @@ pub struct There {
     pub goes: Part,
     /// What it leaves out, and the folders that this is in.
     pub stays: Part,
+    /// The first file that goes of those whose file system does not tell every change by times.
+    pub unsteady: Option<PathBuf>,
 }
 
 impl Part {
@@ -106,6 +108,7 @@ pub fn there(
     let mut going = if all == goes { None } else { Some(Going::begin(source::walk(sources, goes)?)) };
     let mut around: Vec<Around> = Vec::new();
     let mut last = Vec::new();
+    let mut steady = Steady::default();
     for next in source::walk(sources, all)? {
         stop.check()?;
         let (name, entry) = name_of(&next);
@@ -130,7 +133,7 @@ pub fn there(
         if is_folder
             && below.ends_with(OWN_FOLDER.as_bytes())
             && around.last().is_none_or(|folder| !folder.left_out)
-            && let Some(kept) = holds_archives(&sources[number].path.join(OsStr::from_bytes(below)))
+            && let Some(kept) = holds_archives(&path_of(&sources[number], below))
         {
             return Err(Error::usage(format!(
                 "in source {} is {}, where archives are kept: that is not emptied; move it away, or remove its {OWN_FOLDER} \
@@ -139,7 +142,7 @@ pub fn there(
                 printable_path(&kept)
             )));
         }
-        let There { goes, stays } = &mut found[number];
+        let There { goes, stays, unsteady } = &mut found[number];
         let left_out = !going.as_mut().is_none_or(|going| going.has(name));
         if left_out {
             stays.add(entry);
@@ -155,6 +158,12 @@ pub fn there(
             }
         } else {
             goes.add(entry);
+            if unsteady.is_none()
+                && let Some(entry) = entry.filter(|entry| entry.kind == Kind::File && entry.size > 0)
+            {
+                let path = path_of(&sources[number], below);
+                *unsteady = (!steady.is_at(entry.device, &path)).then_some(path);
+            }
             if !is_folder {
                 goes.name(below.split(|byte| *byte == b'/').next().unwrap_or_default());
             }
@@ -165,6 +174,11 @@ pub fn there(
         }
     }
     Ok(found)
+}
+
+/// Where what has this name in a source is; nothing is behind the path of a source that is a file.
+fn path_of(source: &Source, below: &[u8]) -> PathBuf {
+    if below.is_empty() { source.path.clone() } else { source.path.join(OsStr::from_bytes(below)) }
 }
 
 /// The destination that this is our own folder in: of another configuration, as those of this one are known.

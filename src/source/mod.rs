@@ -22,6 +22,7 @@ use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
 
 pub use database::{Database, DatabaseKind};
+pub use steady::Steady;
 pub use walk::{Amount, Walk};
 
 /// A folder or a file to be archived, and the name that it has in the archive.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-use rustix::fs::fstatfs;
+use rustix::fs::{StatFs, fstatfs, statfs};
 
 /// `f_type` of file systems where a file can change and its times stay: in memory, where a store through a shared mapping
 /// moves no time at all (measured); those of the kernel, whose files are made when they are read; FAT, which keeps no time
@@ -34,16 +35,23 @@ const UNSTEADY: [u64; 20] = [
 
 /// What has been found out about each device.
 #[derive(Debug, Default)]
-pub(super) struct Steady(HashMap<u64, bool>);
+pub struct Steady(HashMap<u64, bool>);
 
 impl Steady {
     /// Whether on this device, which the folder is on, times tell every change.
     pub(super) fn is(&mut self, device: u64, folder: BorrowedFd<'_>) -> bool {
-        *self.0.entry(device).or_insert_with(|| {
-            // The width of the field differs between machines; the numbers have 32 bits.
-            fstatfs(folder).is_ok_and(|about| !UNSTEADY.contains(&(about.f_type as u64 & 0xffff_ffff)))
-        })
+        *self.0.entry(device).or_insert_with(|| fstatfs(folder).is_ok_and(tells))
     }
+
+    /// The same of a device that this is on.
+    pub fn is_at(&mut self, device: u64, path: &Path) -> bool {
+        *self.0.entry(device).or_insert_with(|| statfs(path).is_ok_and(tells))
+    }
+}
+
+fn tells(about: StatFs) -> bool {
+    // The width of the field differs between machines; the numbers have 32 bits.
+    !UNSTEADY.contains(&(about.f_type as u64 & 0xffff_ffff))
 }
 
 #[cfg(test)]

@@ -57,6 +57,14 @@ fn mount_points_stay_and_are_emptied_and_mounted_files_stay() {
 
     let output = bench.reset(&["--yes", "--json"]);
     ok(&output);
+    // Of the two file systems it is said of the one in memory, and once.
+    let words = "does not tell every write";
+    // The disk that tests run on may be one too.
+    let steady = tarkeep::source::Steady::default().is_at(0, &bench.at(""));
+    let first = if steady { disk.join("deep/y") } else { bench.data().join("a") };
+    let named = format!("the file system of {} {words}", first.display());
+    assert!(said(&output).contains(&named), "{}", said(&output));
+    assert_eq!(said(&output).matches(words).count(), 1, "{}", said(&output));
     assert_eq!(bench.left(), ["disk", "file", "folder", "folder/bound"]);
     assert_eq!(fs::read(bench.at("one file")).unwrap(), b"one file");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "what is mounted is archived, and so emptied");

@@ -50,6 +50,14 @@ pub fn summary(args: &ResetArgs, job: &Job, plan: &Plan, stop: &Stop) -> Result<
     if args.no_backup {
         text += "  NO last archive is made: nothing of this can be got back but what earlier archives have\n";
     } else if plan.has_data() {
+        for path in plan.there.iter().filter_map(|there| there.unsteady.as_ref()) {
+            let _ = writeln!(
+                text,
+                "  the file system of {} does not tell every write: what is written there through mapped memory while this \
+                 runs is removed unseen, so nothing may use it now",
+                printable_path(path)
+            );
+        }
         let _ = writeln!(
             text,
             "  before that an archive is made in {}, and verified",
