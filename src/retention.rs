@@ -250,9 +250,8 @@ pub fn decide(archives: &[Archive], keep: &Keep, zone: Tz, now: DateTime<Utc>) -
         }
     }
 
-    let decision = |archive: &Archive| match archive.damaged {
-        true => Decision::Kept(vec![Reason::Damaged]),
-        false => Decision::Deleted,
+    let decision = |archive: &Archive| {
+        if archive.damaged { Decision::Kept(vec![Reason::Damaged]) } else { Decision::Deleted }
     };
     let mut decisions: Vec<Decision> = archives.iter().map(decision).collect();
     for (&at, same) in distinct.iter().map(|at| (at, &names[&(archives[*at].file, archives[*at].instant)])) {
