@@ -130,6 +130,9 @@ fn where_all_archives_are_of_something_else_latest_says_of_what() {
     let short = name.strip_suffix(".tar.gz").unwrap();
     assert!(said.contains(&format!("type its name: {short}")), "{said}");
     bench.tarkeep(&["list", short], "all", 0);
+    // Nobody has said what the sources are.
+    let mut command = bench.place.tarkeep(&["list", "latest"], "all");
+    ended(command.env_remove("TARKEEP_SOURCE").output().unwrap()).with(0);
 }
 
 #[test]

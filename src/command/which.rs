@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::store::Store;
 use crate::archive::stream::Pipe;
-use crate::config::{Config, Job};
+use crate::config::{Config, Job, Origin, settings};
 use crate::destination::Stored;
 use crate::encryption::{self, Keys};
 use crate::error::{Error, Result};
+use crate::inventory::{self, Whose};
 use crate::job;
 use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
@@ -151,7 +152,8 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
     }
 }
 
-/// The newest archive of a job, of what it archives now.
+/// The newest archive of a job, of what it archives now; of whatever it has archived, if nobody said what that is and there
+/// is none of the default.
 ///
 /// # Errors
 /// If there is none, or the destination cannot be read.
@@ -164,6 +166,19 @@ pub fn latest(job: &Job) -> Result<Stored> {
     let Some(other) = destination.archives(&job.pattern)?.into_iter().next() else {
         return Err(Error::failed(format!("there is no archive in {shown} yet; `tarkeep backup` makes one")));
     };
+    // Who makes archives by flags alone says nothing of sources when reading.
+    if job
+        .shown
+        .iter()
+        .any(|shown| shown.setting.key == settings::SOURCE.key && shown.origin == Origin::Default)
+    {
+        let whose = Whose { sources: Vec::new(), ..job::whose(job) };
+        let mut any =
+            inventory::newest(&destination, &job.pattern, whose, &job::state_folder(job), job.zone)?;
+        if let Some(item) = any.next() {
+            return Ok(item.stored);
+        }
+    }
     let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
     Err(Error::failed(format!(
         "no archive in {shown} is of the job {} and of {}; for the newest of others type its name: {}",
