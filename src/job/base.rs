@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
+use super::state_folder;
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
 use crate::archive::name::ArchiveName;
@@ -14,7 +15,7 @@ use crate::destination::{Identity, Local, Stored};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::report::Report;
-use crate::state::{Folder, Record};
+use crate::state::{Counts, Folder, Record};
 use crate::uncached::Shared;
 use crate::zone::Tz;
 
@@ -25,6 +26,8 @@ const LOOKED_AT: usize = 10;
 #[derive(Default)]
 pub struct Last {
     report: Option<Report>,
+    /// How much it had, as the state says, where no archive can be asked.
+    counts: Option<Counts>,
     archive: Option<(About, Box<Archive>)>,
     known: Option<Known>,
 }
@@ -57,7 +60,12 @@ pub fn last(job: &Job, destination: &Local) -> Last {
                 Ok(about) if about.job == job.name => {
                     let known = Known { name: stored.name.clone(), file, says: about.instant.clone() };
                     let report = Some(about.report.clone());
-                    return Last { report, archive: Some((about, archive)), known: Some(known) };
+                    return Last {
+                        report,
+                        archive: Some((about, archive)),
+                        known: Some(known),
+                        counts: None,
+                    };
                 }
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
@@ -71,7 +79,7 @@ pub fn last(job: &Job, destination: &Local) -> Last {
             log::info!("job {}: not built on {path}: {why}", job.name);
         }
     }
-    Last::default()
+    Last { counts: state_folder(job).load(&job.name).counts, ..Last::default() }
 }
 
 /// Open it so that reading it, which is done once a night, does not leave it in the page cache.
@@ -103,6 +111,13 @@ impl Last {
     /// What came of the run that made it.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
+    }
+
+    /// What the next archive is measured by, to notice that its source has shrunk: of entries and bytes only.
+    pub fn measure(&self) -> Option<Report> {
+        let counted =
+            |counts: Counts| Report { entries: counts.entries, bytes: counts.bytes, ..Report::default() };
+        self.report.clone().or(self.counts.map(counted))
     }
 
     /// Which file it is, if it has an index.

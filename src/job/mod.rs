@@ -34,7 +34,7 @@ use crate::progress::Progress;
 use crate::prune::Pruned;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
-use crate::state::{Folder, Record};
+use crate::state::{Counts, Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -69,6 +69,11 @@ impl Made {
     pub fn exit(&self) -> Exit {
         let later = if self.later.is_empty() { Exit::Complete } else { Exit::LaterStep };
         self.report.exit().worse(later)
+    }
+
+    /// How much is in it.
+    pub fn counts(&self) -> Counts {
+        Counts { entries: self.report.entries, bytes: self.report.bytes }
     }
 
     /// What went wrong after it was published, in one line.
@@ -414,7 +419,7 @@ impl<'a> Run<'a> {
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = sources(self.job)?;
-        let before = last.report().cloned();
+        let (before, measure) = (last.report().cloned(), last.measure());
         let (base, read) = last.base(self.job, self.instant);
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
@@ -427,7 +432,7 @@ impl<'a> Run<'a> {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
             report.warnings.extend(found.walk.databases().iter().map(running));
-            report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
+            report.warnings.extend(measure.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
             Ok(About { read, ..self.about(report, began) })
         };
