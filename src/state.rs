@@ -61,6 +61,17 @@ pub struct State {
     pub accepted: Option<DateTime<Utc>>,
     /// Why the last run that might have pruned did not.
     pub held: Option<String>,
+    /// How much the last archive has, for where it cannot be asked.
+    pub counts: Option<Counts>,
+}
+
+/// How much is in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Everything in it.
+    pub entries: u64,
+    /// Bytes of the bodies of the files.
+    pub bytes: u64,
 }
 
 /// A run that has begun.

@@ -36,7 +36,7 @@ use crate::progress::Progress;
 use crate::prune::Pruned;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
-use crate::state::{Folder, Record};
+use crate::state::{Counts, Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -72,6 +72,11 @@ impl Made {
     pub fn exit(&self) -> Exit {
         let later = if self.later.is_empty() { Exit::Complete } else { Exit::LaterStep };
         self.report.exit().worse(later)
+    }
+
+    /// How much is in it.
+    pub fn counts(&self) -> Counts {
+        Counts { entries: self.report.entries, bytes: self.report.bytes }
     }
 
     /// What went wrong after it was published, in one line.
@@ -410,13 +415,19 @@ impl<'a> Run<'a> {
             upload.make_room(&room.moves, name);
         }
         let state = Folder::new(destination.state_dir());
+        let mut unknown = None;
         let mut made = self.publish(upload, written, |name, record| {
             // Where it is not noted, their times tell them apart, or their bytes.
             state.rename(&job.name, &renamed).unwrap_or_else(|e| log::warn!("{e}"));
-            // Without it the archive is as good, and known by less.
+            // Without it the archive is as good, and nobody will know it again.
             let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
-            kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
+            unknown = kept.err();
         })?;
+        made.later.extend(unknown.map(|e| {
+            format!(
+                "{e}; there is no record of the archive: it is never pruned, and verified with its key alone"
+            )
+        }));
         after::link(job, destination, lock, &mut made);
         Ok(made)
     }
@@ -442,7 +453,7 @@ impl<'a> Run<'a> {
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = these(self.job, self.read)?;
-        let Ground { report: before, base, read, .. } = ground;
+        let Ground { report: before, measure, base, read, .. } = ground;
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
         if let Some(before) = &before {
@@ -454,7 +465,7 @@ impl<'a> Run<'a> {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
             report.warnings.extend(found.walk.databases().iter().map(running));
-            report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
+            report.warnings.extend(measure.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
             Ok(About { read, ..self.about(report, began) })
         };
@@ -477,7 +488,12 @@ impl<'a> Run<'a> {
         Ok(written)
     }
 
-    fn publish(&self, upload: Upload, written: Written, note: impl Fn(&ArchiveName, Record)) -> Result<Made> {
+    fn publish(
+        &self,
+        upload: Upload,
+        written: Written,
+        mut note: impl FnMut(&ArchiveName, Record),
+    ) -> Result<Made> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
         let check = |file: &File| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop);
