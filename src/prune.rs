@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -20,6 +22,7 @@ use crate::inventory::{self, Item, Whose};
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::retention::{self, Decision, Held, Keep};
 use crate::state::{Folder, Record};
+use crate::stop::Stop;
 use crate::sys::failpoint;
 use crate::zone::Tz;
 
@@ -202,8 +205,8 @@ impl Pruned {
 }
 
 /// Delete what the plan says, oldest first, and the dated folders that become empty. What fails is in the outcome, and
-/// does not hold up the rest. A plan that is held deletes nothing.
-pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) -> Pruned {
+/// does not hold up the rest. A plan that is held deletes nothing, and whoever asks to stop has the rest stay.
+pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock, stop: &Stop) -> Pruned {
     let mut pruned = Pruned::default();
     if plan.held.is_some() {
         return pruned;
@@ -224,8 +227,11 @@ pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) 
     }
     going.sort_by_key(|(instant, item, _)| (*instant, item.stored.name.number));
     for (_, item, identity) in going {
+        if stop.asked().is_some() {
+            break;
+        }
         let name = item.stored.name.to_string();
-        match delete(destination, item, identity, pattern) {
+        match delete(destination, item, identity, pattern, stop) {
             Ok(Some(freed)) => {
                 log::info!(
                     "deleted archive {}, {}",
@@ -236,6 +242,7 @@ pub fn apply(plan: &Plan, destination: &Local, pattern: &Pattern, _lock: &Lock) 
                 pruned.deleted.push(Deleted { name, bytes: identity.bytes });
             }
             Ok(None) => {}
+            Err(_) if stop.asked().is_some() => break,
             Err(error) => pruned.failed.push(error.to_string()),
         }
     }
@@ -248,6 +255,7 @@ fn delete(
     item: &Item,
     decided_about: Identity,
     pattern: &Pattern,
+    stop: &Stop,
 ) -> Result<Option<u64>> {
     let mut place = match destination.place(&item.stored.name) {
         Err(error) if error.cause().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound) => {
@@ -256,29 +264,35 @@ fn delete(
         place => place?,
     };
     let path = place.path();
+    let replaced = || {
+        Error::failed(format!(
+            "archive {} was changed or replaced since it was looked at; it stays",
+            printable_path(&path)
+        ))
+    };
     failpoint("before-look");
-    let freed = match place.look()? {
-        Some((now, names)) if now == decided_about => {
-            if names > 1 {
-                0
-            } else {
-                now.bytes
-            }
-        }
-        Some(_) => {
-            return Err(Error::failed(format!(
-                "archive {} was changed or replaced since it was looked at; it stays",
-                printable_path(&path)
-            )));
-        }
+    let mut names = match place.look()? {
+        Some((now, names)) if now == decided_about => names,
+        Some(_) => return Err(replaced()),
         // Renamed or removed by somebody, or a link or a folder is there now: not ours to touch.
         None => return Ok(None),
     };
-    if let Some(record) = &item.record
-        && !is_recorded(&place, record)?
-    {
-        name_once(&path, "it is not what was written under this name");
-        return Ok(None);
+    if let Some(record) = &item.record {
+        let (file, opened) = place.open()?;
+        if opened != decided_about {
+            return Err(replaced());
+        }
+        if !is_recorded(&file, &path, record, stop)? {
+            name_once(&path, "it is not what was written under this name");
+            return Ok(None);
+        }
+        failpoint("hashed");
+        // That took minutes, and names can be given to other files meanwhile.
+        names = match place.look()? {
+            Some((now, names)) if Some(now) == Identity::of(&file) && now == decided_about => names,
+            Some(_) => return Err(replaced()),
+            None => return Ok(None),
+        };
     }
     failpoint("before-unlink");
     match unlinkat(place.folder(), place.file(), AtFlags::empty()) {
@@ -289,14 +303,22 @@ fn delete(
     failpoint("unlinked");
     place.sync()?;
     remove_empty_folders(&mut place, pattern)?;
-    Ok(Some(freed))
+    Ok(Some(if names > 1 { 0 } else { decided_about.bytes }))
 }
 
 /// Whether the file is, byte for byte, what the record of it says.
-fn is_recorded(place: &Place, record: &Record) -> Result<bool> {
-    let (file, _) = place.open()?;
+fn is_recorded(mut file: &File, path: &Path, record: &Record, stop: &Stop) -> Result<bool> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(|e| Error::io("read archive", place.path(), e))?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        stop.check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => hasher.update(&buffer[..read]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Error::io("read archive", path, e)),
+        };
+    }
     Ok(record.hash() == Some(hasher.finalize()))
 }
 

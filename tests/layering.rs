@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("state", &["agenda"]),
     ("retention", &["zone"]),
     ("inventory", &["archive", "destination", "encryption", "report", "retention", "state", "zone"]),
-    ("prune", &["archive::name", "destination", "inventory", "retention", "state", "sys", "zone"]),
+    ("prune", &["archive::name", "destination", "inventory", "retention", "state", "stop", "sys", "zone"]),
     ("health", &["agenda", "schedule", "state"]),
     (
         "config",

@@ -18,6 +18,8 @@ use tarkeep::progress::Progress;
 use tarkeep::prune::{self, Plan, Policy, Pruned};
 use tarkeep::retention::{Keep, Rules, Tier};
 use tarkeep::state::Folder;
+#[cfg(feature = "age")]
+use tarkeep::state::Record;
 use tarkeep::stop::Stop;
 
 fn last(count: u32) -> Keep {
@@ -42,7 +44,7 @@ fn plan(local: &Local, keep: &Keep, now: DateTime<Utc>) -> Plan {
 
 fn apply(plan: &Plan, local: &Local) -> Pruned {
     let lock = local.lock("test", "now").unwrap();
-    prune::apply(plan, local, &Pattern::default(), &lock)
+    prune::apply(plan, local, &Pattern::default(), &lock, &Stop::default())
 }
 
 #[test]
@@ -619,6 +621,78 @@ fn an_encrypted_archive_that_shrank_holds_pruning_even_if_something_was_skipped_
     let said = run(&["prune"]).with(1);
     assert!(said.stderr.contains("shrunk to under half"), "{}", said.stderr);
     assert_eq!(place.left().len(), 3);
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn what_took_the_name_while_an_encrypted_archive_was_read_is_not_deleted() {
+    if !cfg!(debug_assertions) {
+        return common::skip("a debug build, which can be told where to stop");
+    }
+    let place = Place::new();
+    let to = ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p");
+    for _ in 0..2 {
+        ended(place.tarkeep(&["backup"], "all").env(to.0, to.1).output().unwrap()).with(0);
+    }
+    let archives: Vec<String> = place.left().into_iter().collect();
+    let oldest = |one: &&String, other: &&String| {
+        let modified = |name: &String| fs::metadata(place.backup().join(name)).unwrap().modified().unwrap();
+        modified(one).cmp(&modified(other))
+    };
+    let old = place.backup().join(archives.iter().min_by(oldest).unwrap());
+    let mut command = place.tarkeep(&["prune"], "last=1");
+    command.env(to.0, to.1).env("TARKEEP_FAILPOINT", "hashed:stop");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    assert!(disk::soon(|| fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))), "it stops");
+    fs::write(place.backup().join("precious"), "precious").unwrap();
+    fs::rename(place.backup().join("precious"), &old).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT)
+        .unwrap();
+    let said = ended(child.wait_with_output().unwrap()).with(4);
+    assert!(said.stderr.contains("was changed or replaced since it was looked at"), "{}", said.stderr);
+    assert_eq!(fs::read(old).unwrap(), b"precious");
+}
+
+/// A file of so many bytes, of holes only, that a record says is an archive of long ago.
+#[cfg(feature = "age")]
+#[test]
+fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
+    let place = Place::new();
+    let to = ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p");
+    ended(place.tarkeep(&["backup"], "all").env(to.0, to.1).output().unwrap()).with(0);
+    let name = "2001-01-01/01-00-00.tar.gz.age";
+    let path = place.backup().join(name);
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::write(&path, "age-encryption.org/v1\n").unwrap();
+    let bytes = 64 << 30;
+    fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+    let record = Record {
+        name: name.into(),
+        bytes,
+        blake3: "ab".repeat(32),
+        instant: "2001-01-01T01:00:00Z".into(),
+        complete: true,
+        ..Record::default()
+    };
+    Folder::new(place.backup().join(".tarkeep")).remember("data", &record).unwrap();
+    let mut command = place.tarkeep(&["prune"], "last=1");
+    let child = command.env(to.0, to.1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let io = format!("/proc/{}/io", child.id());
+    let has_read = || {
+        let text = fs::read_to_string(&io).unwrap_or_default();
+        let read = text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap_or("0");
+        read.parse::<u64>().unwrap() > 32 << 20
+    };
+    let reads = disk::soon(has_read);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    let said = ended(child.wait_with_output().unwrap());
+    assert!(reads, "it reads the archive");
+    assert_eq!(said.code, None, "by the signal itself: {}{}", said.stdout, said.stderr);
+    assert!(path.is_file() && !said.stdout.contains("  deleted"), "{}", said.stdout);
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    ended(place.tarkeep(&["prune"], "last=1").env(to.0, to.1).output().unwrap()).with(0);
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

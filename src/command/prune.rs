@@ -32,8 +32,8 @@ pub fn run(args: &PruneArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
         if config.jobs.len() > 1 && !args.json {
             output.line(format_args!("{}:", job.name))?;
         }
-        let exit = match one(args, job, clock, &mut output) {
-            Err(error) if config.jobs.len() > 1 => {
+        let exit = match one(args, job, clock, stop, &mut output) {
+            Err(error) if config.jobs.len() > 1 && stop.asked().is_none() => {
                 log::error!("job {}: {error}", job.name);
                 error.exit()
             }
@@ -46,7 +46,7 @@ pub fn run(args: &PruneArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     Ok(worst)
 }
 
-fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> Result<Exit> {
+fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, stop: &Stop, output: &mut Output) -> Result<Exit> {
     let destination = job::open(job)?;
     let now = clock.now();
     if args.dry_run {
@@ -65,13 +65,17 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, output: &mut Output) -> R
         let accepted = plan.accepted;
         state_folder(job).update(&job.name, |state| state.accepted = accepted).map_err(later)?;
     }
-    let pruned = prune::apply(&plan, &destination, &job.pattern, &lock);
+    let pruned = prune::apply(&plan, &destination, &job.pattern, &lock, stop);
     job::forget(job, &destination, &lock, Some(&pruned), now);
     let held = plan.held.clone();
     if state_folder(job).load(&job.name).held != held {
         state_folder(job).update(&job.name, |state| state.held = held).map_err(later)?;
     }
     show(args, job, &plan, Some(&pruned), now, output)?;
+    if stop.asked().is_some() {
+        output.flush()?;
+    }
+    stop.check()?;
     match (&plan.held, pruned.error()) {
         (Some(held), _) => Err(Error::failed(format!("nothing is pruned: {held}"))),
         (None, Some(error)) => Err(Error::failed(error).with_exit(Exit::LaterStep)),
