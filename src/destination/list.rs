@@ -27,6 +27,8 @@ pub struct Stored {
 pub(super) struct Listing {
     pub files: Vec<String>,
     pub folders: Vec<String>,
+    /// Links, and whatever else is neither.
+    pub others: Vec<String>,
     /// Whether there was nothing at all.
     pub empty: bool,
 }
@@ -39,23 +41,53 @@ impl Local {
     /// If a folder cannot be listed. A file that is called in another way is left out.
     pub fn archives(&self, pattern: &Pattern) -> Result<Vec<Stored>> {
         let mut found = Vec::new();
-        self.collect(&self.fd, "", pattern, &mut found)?;
+        self.collect(&self.fd, "", pattern, &mut |name, bytes| {
+            let path = self.root().join(name.to_string());
+            found.extend(bytes.map(|bytes| Stored { path, name, bytes }));
+        })?;
         found.sort_by_cached_key(|stored| {
             Reverse((stored.name.local, stored.name.rank(), stored.path.clone()))
         });
         Ok(found)
     }
 
-    fn collect(&self, fd: &OwnedFd, folder: &str, pattern: &Pattern, found: &mut Vec<Stored>) -> Result<()> {
+    /// The names that the pattern could have made and that something else than a file has: a folder, a link.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed.
+    pub fn occupied(&self, pattern: &Pattern) -> Result<Vec<ArchiveName>> {
+        let mut found = Vec::new();
+        self.collect(&self.fd, "", pattern, &mut |name, bytes| {
+            if bytes.is_none() {
+                found.push(name);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Show each name that the pattern could have made, and of files the size.
+    fn collect(
+        &self,
+        fd: &OwnedFd,
+        folder: &str,
+        pattern: &Pattern,
+        found: &mut dyn FnMut(ArchiveName, Option<u64>),
+    ) -> Result<()> {
         let listing = self.list(fd, folder)?;
+        for other in listing.folders.iter().chain(&listing.others) {
+            if let Some(name) = pattern.parse(&join(folder, other)) {
+                found(name, None);
+            }
+        }
         for file in &listing.files {
             let Some(name) = pattern.parse(&join(folder, file)) else { continue };
             let path = self.root().join(name.to_string());
             match statat(fd, file, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(about) if FileType::from_raw_mode(about.st_mode) == FileType::RegularFile => {
-                    found.push(Stored { path, name, bytes: about.st_size as u64 });
+                    found(name, Some(about.st_size as u64));
                 }
-                Ok(_) | Err(Errno::NOENT) => {}
+                Ok(_) => found(name, None),
+                Err(Errno::NOENT) => {}
                 Err(e) => return Err(Error::io("look at", path, e)),
             }
         }
@@ -99,7 +131,7 @@ pub(super) fn join(folder: &str, name: &str) -> String {
 }
 
 pub(super) fn read_folder(fd: &OwnedFd) -> rustix::io::Result<Listing> {
-    let mut listing = Listing { files: Vec::new(), folders: Vec::new(), empty: true };
+    let mut listing = Listing { files: Vec::new(), folders: Vec::new(), others: Vec::new(), empty: true };
     for entry in Dir::read_from(fd)? {
         let entry = entry?;
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
@@ -118,7 +150,7 @@ pub(super) fn read_folder(fd: &OwnedFd) -> rustix::io::Result<Listing> {
         match kind {
             FileType::Directory => listing.folders.push(name.into()),
             FileType::RegularFile => listing.files.push(name.into()),
-            _ => {}
+            _ => listing.others.push(name.into()),
         }
     }
     Ok(listing)

@@ -30,7 +30,8 @@ pub fn room(job: &Job, destination: &Local) -> Result<Room> {
         .iter()
         .filter_map(|item| Some((item.stored.name.to_string(), item.record.as_ref()?.blake3.clone())))
         .collect();
-    let mut room = plan(items.into_iter().map(|item| (item.stored.name, item.own.is_ok())));
+    let occupied = destination.occupied(&job.pattern)?.into_iter().map(|name| (name, false));
+    let mut room = plan(items.into_iter().map(|item| (item.stored.name, item.own.is_ok())).chain(occupied));
     let noted = |(from, to): &(ArchiveName, ArchiveName)| {
         Some((hashes.get(&from.to_string())?.clone(), to.to_string()))
     };
