@@ -111,6 +111,15 @@ fn everything_is_kept_unless_somebody_says_otherwise() {
         said.stdout
     );
     assert_eq!(place.left(), set(&nights));
+    // Not even with an archive of the future is it the clock that keeps them.
+    place.archive_that(-400, Says::default());
+    let said = ended(place.tarkeep(&["prune", "--dry-run"], "all").output().unwrap()).with(0);
+    assert!(
+        said.stdout.contains("nothing is ever pruned") && !said.stdout.contains("clock"),
+        "{}",
+        said.stdout
+    );
+    place.prune("all").with(0);
 }
 
 /// Whatever else is in the folder stays, and is named.
@@ -693,6 +702,26 @@ fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
     assert!(path.is_file() && !said.stdout.contains("  deleted"), "{}", said.stdout);
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
     ended(place.tarkeep(&["prune"], "last=1").env(to.0, to.1).output().unwrap()).with(0);
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn an_encrypted_archive_without_a_record_is_exit_4() {
+    let Some(disk) = Disk::tmpfs("size=4m") else { return };
+    let place = Place::new();
+    let run = || {
+        let to = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let mut command = place.tarkeep(&["backup"], "all");
+        command.env("TARKEEP_AGE_RECIPIENTS", to).env("TARKEEP_STATE", disk.path());
+        ended(command.output().unwrap())
+    };
+    run().with(0);
+    disk.make_read_only();
+    let said = run().with(4);
+    assert!(said.stderr.contains("there is no record of the archive"), "{}", said.stderr);
+    assert!(said.stderr.contains("read-only file system"), "{}", said.stderr);
+    let archives = place.left();
+    assert_eq!(archives.iter().filter(|name| name.ends_with(".age")).count(), 2, "{archives:?}");
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

@@ -17,7 +17,7 @@ use crate::inventory::{self, Item};
 use crate::job;
 use crate::printable::{counted, human_bytes, printable};
 use crate::prune::{self, Plan, Pruned};
-use crate::retention::Decision;
+use crate::retention::{Decision, Keep};
 use crate::stop::Stop;
 
 /// Prune the jobs, one after the other, and print a line for each archive; the worst end counts.
@@ -144,6 +144,10 @@ fn show(
         }
     };
     output.line(format_args!("keep {}: {gone}; {kept}", job.keep))?;
+    if args.dry_run && job.keep == Keep::All {
+        return output
+            .line(format_args!("nothing is ever pruned: TARKEEP_KEEP says what is kept, and is all"));
+    }
     match plan.held.as_ref().filter(|_| args.dry_run) {
         Some(held) => output.line(format_args!("but nothing is pruned now: {held}")),
         None => Ok(()),

@@ -410,13 +410,19 @@ impl<'a> Run<'a> {
             upload.make_room(&room.moves, name);
         }
         let state = Folder::new(destination.state_dir());
+        let mut unknown = None;
         let mut made = self.publish(upload, written, |name, record| {
             // Where it is not noted, their times tell them apart, or their bytes.
             state.rename(&job.name, &renamed).unwrap_or_else(|e| log::warn!("{e}"));
-            // Without it the archive is as good, and known by less.
+            // Without it the archive is as good, and nobody will know it again.
             let kept = state.remember(&job.name, &Record { name: name.to_string(), ..record });
-            kept.unwrap_or_else(|e| log::warn!("{e}; the archive is known by its name and size alone"));
+            unknown = kept.err();
         })?;
+        made.later.extend(unknown.map(|e| {
+            format!(
+                "{e}; there is no record of the archive: it is never pruned, and verified with its key alone"
+            )
+        }));
         after::link(job, destination, lock, &mut made);
         Ok(made)
     }
@@ -477,7 +483,12 @@ impl<'a> Run<'a> {
         Ok(written)
     }
 
-    fn publish(&self, upload: Upload, written: Written, note: impl Fn(&ArchiveName, Record)) -> Result<Made> {
+    fn publish(
+        &self,
+        upload: Upload,
+        written: Written,
+        mut note: impl FnMut(&ArchiveName, Record),
+    ) -> Result<Made> {
         let Run { job, hands, .. } = self;
         let path = upload.path();
         let check = |file: &File| proof::check(&written.proof, file, &path, job.threads.get(), hands.stop);
