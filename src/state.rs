@@ -61,6 +61,19 @@ pub struct State {
     pub accepted: Option<DateTime<Utc>>,
     /// Why the last run that might have pruned did not.
     pub held: Option<String>,
+    /// How much the last archive has, for where it cannot be asked.
+    pub counts: Option<Counts>,
+}
+
+/// How much is in an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// What was archived: another source is no measure.
+    pub sources: Vec<String>,
+    /// Everything in it.
+    pub entries: u64,
+    /// Bytes of the bodies of the files.
+    pub bytes: u64,
 }
 
 /// A run that has begun.

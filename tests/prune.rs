@@ -721,7 +721,36 @@ fn an_encrypted_archive_without_a_record_is_exit_4() {
     assert!(said.stderr.contains("there is no record of the archive"), "{}", said.stderr);
     assert!(said.stderr.contains("read-only file system"), "{}", said.stderr);
     let archives = place.left();
-    assert_eq!(archives.iter().filter(|name| name.ends_with(".age")).count(), 2, "{archives:?}");
+    assert_eq!(archives.len(), 2, "{archives:?}");
+}
+
+/// An archive without an index cannot be asked how much the last one had.
+#[test]
+fn a_source_that_has_shrunk_is_noticed_where_no_archive_can_be_asked() {
+    for codec in ["none", "bzip2", "gzip"] {
+        let place = Place::new();
+        let path = |number| place.0.path().join(format!("data/{number}"));
+        (0..100).for_each(|number| fs::write(path(number), "x").unwrap());
+        let run = || ended(place.tarkeep(&["backup"], "all").env("TARKEEP_CODEC", codec).output().unwrap());
+        run().with(0);
+        if codec == "gzip" {
+            // As it is where ten newer names cannot be read.
+            let name = place.left().into_iter().next().unwrap();
+            fs::write(place.backup().join(name), "junk").unwrap();
+        }
+        // What another source has is no measure.
+        let other = place.0.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("file"), "").unwrap();
+        if codec != "gzip" {
+            let mut command = place.tarkeep(&["backup", "--source", other.to_str().unwrap()], "all");
+            ended(command.env("TARKEEP_CODEC", codec).output().unwrap()).with(0);
+        }
+        (10..100).for_each(|number| fs::remove_file(path(number)).unwrap());
+        let said = run().with(3);
+        assert!(said.stderr.contains("shrunk to under half"), "{codec}: {}", said.stderr);
+        run().with(0);
+    }
 }
 
 /// The steps of `prune` at which a debug build kills itself when it is told to.

@@ -104,7 +104,10 @@ fn codec(args: &BackupArgs, job: &Job, path: &Path) -> Result<Codec> {
 pub(super) fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime<Utc>) {
     let exit = made.exit();
     let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: made.later() };
-    if let Err(error) = state_folder(job).update(&job.name, |state| state.note(run, exit)) {
+    if let Err(error) = state_folder(job).update(&job.name, |state| {
+        state.note(run, exit);
+        state.counts = Some(made.counts(job));
+    }) {
         log::warn!("{error}");
     }
 }

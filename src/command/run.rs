@@ -112,6 +112,10 @@ impl Runner for Runs {
         match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
             Ok(made) => {
                 job::log(job, &made);
+                let counts = made.counts(job);
+                if let Err(error) = state_folder(job).update(&job.name, |state| state.counts = Some(counts)) {
+                    log::warn!("{error}");
+                }
                 Ran { exit: made.exit(), error: made.later(), archive: made.name }
             }
             Err(error) => Ran::from(error),

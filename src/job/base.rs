@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::newest;
+use super::{newest, state_folder, whose};
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
 use crate::archive::name::ArchiveName;
@@ -15,7 +15,7 @@ use crate::destination::{Identity, Local, Stored};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::report::Report;
-use crate::state::Record;
+use crate::state::{Counts, Record};
 use crate::uncached::Shared;
 use crate::zone::Tz;
 
@@ -27,6 +27,8 @@ const LOOKED_AT: usize = 10;
 #[derive(Default)]
 pub struct Last {
     report: Option<Report>,
+    /// How much it had, as the state says, where no archive can be asked.
+    counts: Option<Counts>,
     archive: Option<(About, Box<Archive>)>,
     known: Option<Known>,
 }
@@ -59,7 +61,12 @@ pub fn last(job: &Job, destination: &Local) -> Last {
                 Ok(about) if about.job == job.name => {
                     let known = Known { name: stored.name.clone(), file, says: about.instant.clone() };
                     let report = Some(about.report.clone());
-                    return Last { report, archive: Some((about, archive)), known: Some(known) };
+                    return Last {
+                        report,
+                        archive: Some((about, archive)),
+                        known: Some(known),
+                        counts: None,
+                    };
                 }
                 Ok(about) => format!("it is of the job {:?}", about.job),
                 Err(error) => error.to_string(),
@@ -73,7 +80,8 @@ pub fn last(job: &Job, destination: &Local) -> Last {
             log::info!("job {}: not built on {path}: {why}", job.name);
         }
     }
-    Last::default()
+    let counts = state_folder(job).load(&job.name).counts;
+    Last { counts: counts.filter(|counts| counts.sources == whose(job).sources), ..Last::default() }
 }
 
 /// Open it so that reading it, which is done once a night, does not leave it in the page cache.
@@ -106,6 +114,8 @@ fn counts(record: &Record) -> Report {
 pub struct Ground {
     /// What came of the last one.
     pub report: Option<Report>,
+    /// What this one is measured by, to notice that its source has shrunk: of entries and bytes only.
+    pub measure: Option<Report>,
     /// Which file it is, if it has an index.
     pub known: Option<Known>,
     /// The archive that it made, if anything is taken over from it or held against it.
@@ -123,8 +133,11 @@ impl Last {
     /// What a run at this instant builds on.
     pub fn ground(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> Ground {
         let (report, known) = (self.report.clone(), self.known.clone());
+        let counted =
+            |counts: &Counts| Report { entries: counts.entries, bytes: counts.bytes, ..Report::default() };
+        let measure = report.clone().or(self.counts.as_ref().map(counted));
         let (base, read) = self.base(job, now, boot);
-        Ground { report, known, base, read }
+        Ground { report, measure, known, base, read }
     }
 
     /// The base of a run at this instant, and the instant of the last run that read everything, if this run is not to.

@@ -36,7 +36,7 @@ use crate::progress::Progress;
 use crate::prune::Pruned;
 use crate::report::{Noted, Report, Warning};
 use crate::source::{self, Database, Source, Walk};
-use crate::state::{Folder, Record};
+use crate::state::{Counts, Folder, Record};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -72,6 +72,12 @@ impl Made {
     pub fn exit(&self) -> Exit {
         let later = if self.later.is_empty() { Exit::Complete } else { Exit::LaterStep };
         self.report.exit().worse(later)
+    }
+
+    /// How much is in it, which this job has made.
+    pub fn counts(&self, job: &Job) -> Counts {
+        let Report { entries, bytes, .. } = self.report;
+        Counts { sources: whose(job).sources, entries, bytes }
     }
 
     /// What went wrong after it was published, in one line.
@@ -448,7 +454,7 @@ impl<'a> Run<'a> {
         seen: &mut dyn FnMut(&Entry),
     ) -> Result<Written> {
         let sources = these(self.job, self.read)?;
-        let Ground { report: before, base, read, .. } = ground;
+        let Ground { report: before, measure, base, read, .. } = ground;
         let look = base.as_ref().is_some_and(Base::looks);
         let options = source::Options { look, ..options(self.job, Some(written)) };
         if let Some(before) = &before {
@@ -460,7 +466,7 @@ impl<'a> Run<'a> {
             guard::empty(report, &names(&sources))?;
             let running = |database: &Database| Warning { text: database.to_string(), suspect: false };
             report.warnings.extend(found.walk.databases().iter().map(running));
-            report.warnings.extend(before.and_then(|last| guard::shrunk(report, &last)));
+            report.warnings.extend(measure.and_then(|last| guard::shrunk(report, &last)));
             self.refuse(report)?;
             Ok(About { read, ..self.about(report, began) })
         };
