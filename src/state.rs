@@ -66,8 +66,10 @@ pub struct State {
 }
 
 /// How much is in an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
+    /// What was archived: another source is no measure.
+    pub sources: Vec<String>,
     /// Everything in it.
     pub entries: u64,
     /// Bytes of the bodies of the files.

@@ -721,7 +721,7 @@ fn an_encrypted_archive_without_a_record_is_exit_4() {
     assert!(said.stderr.contains("there is no record of the archive"), "{}", said.stderr);
     assert!(said.stderr.contains("read-only file system"), "{}", said.stderr);
     let archives = place.left();
-    assert_eq!(archives.iter().filter(|name| name.contains(".age")).count(), 2, "{archives:?}");
+    assert_eq!(archives.len(), 2, "{archives:?}");
 }
 
 /// An archive without an index cannot be asked how much the last one had.
@@ -744,7 +744,7 @@ fn a_source_that_has_shrunk_is_noticed_where_no_archive_can_be_asked() {
         fs::write(other.join("file"), "").unwrap();
         if codec != "gzip" {
             let mut command = place.tarkeep(&["backup", "--source", other.to_str().unwrap()], "all");
-            command.env("TARKEEP_CODEC", codec).output().unwrap();
+            ended(command.env("TARKEEP_CODEC", codec).output().unwrap()).with(0);
         }
         (10..100).for_each(|number| fs::remove_file(path(number)).unwrap());
         let said = run().with(3);

@@ -106,7 +106,7 @@ pub(super) fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime
     let run = LastRun { began, ended, exit: exit.code(), archive: made.name.clone(), error: made.later() };
     if let Err(error) = state_folder(job).update(&job.name, |state| {
         state.note(run, exit);
-        state.counts = Some(made.counts());
+        state.counts = Some(made.counts(job));
     }) {
         log::warn!("{error}");
     }

@@ -112,7 +112,7 @@ impl Runner for Runs {
         match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
             Ok(made) => {
                 job::log(job, &made);
-                let counts = made.counts();
+                let counts = made.counts(job);
                 if let Err(error) = state_folder(job).update(&job.name, |state| state.counts = Some(counts)) {
                     log::warn!("{error}");
                 }

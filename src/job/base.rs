@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{newest, state_folder};
+use super::{newest, state_folder, whose};
 use crate::archive::base::{Base, Purpose, Rule};
 use crate::archive::index::About;
 use crate::archive::name::ArchiveName;
@@ -80,7 +80,8 @@ pub fn last(job: &Job, destination: &Local) -> Last {
             log::info!("job {}: not built on {path}: {why}", job.name);
         }
     }
-    Last { counts: state_folder(job).load(&job.name).counts, ..Last::default() }
+    let counts = state_folder(job).load(&job.name).counts;
+    Last { counts: counts.filter(|counts| counts.sources == whose(job).sources), ..Last::default() }
 }
 
 /// Open it so that reading it, which is done once a night, does not leave it in the page cache.
@@ -113,7 +114,7 @@ fn counts(record: &Record) -> Report {
 pub struct Ground {
     /// What came of the last one.
     pub report: Option<Report>,
-    /// What the next is measured by, to notice that its source has shrunk: of entries and bytes only.
+    /// What this one is measured by, to notice that its source has shrunk: of entries and bytes only.
     pub measure: Option<Report>,
     /// Which file it is, if it has an index.
     pub known: Option<Known>,
@@ -133,8 +134,8 @@ impl Last {
     pub fn ground(self, job: &Job, now: DateTime<Tz>, boot: Option<String>) -> Ground {
         let (report, known) = (self.report.clone(), self.known.clone());
         let counted =
-            |counts: Counts| Report { entries: counts.entries, bytes: counts.bytes, ..Report::default() };
-        let measure = report.clone().or(self.counts.map(counted));
+            |counts: &Counts| Report { entries: counts.entries, bytes: counts.bytes, ..Report::default() };
+        let measure = report.clone().or(self.counts.as_ref().map(counted));
         let (base, read) = self.base(job, now, boot);
         Ground { report, measure, known, base, read }
     }

@@ -74,9 +74,10 @@ impl Made {
         self.report.exit().worse(later)
     }
 
-    /// How much is in it.
-    pub fn counts(&self) -> Counts {
-        Counts { entries: self.report.entries, bytes: self.report.bytes }
+    /// How much is in it, which this job has made.
+    pub fn counts(&self, job: &Job) -> Counts {
+        let Report { entries, bytes, .. } = self.report;
+        Counts { sources: whose(job).sources, entries, bytes }
     }
 
     /// What went wrong after it was published, in one line.
