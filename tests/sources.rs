@@ -239,6 +239,21 @@ fn the_newest_is_the_one_made_last_whatever_the_clocks_on_walls_said() {
 }
 
 #[test]
+fn the_newest_of_many_of_one_day_is_found_without_opening_them_all() {
+    let place = Place::new();
+    let command = place.tarkeep(&["cat", "latest", "data/file"], "all");
+    let mut counts = Vec::new();
+    for hour in [10, 11] {
+        for minute in 0..30 {
+            put(&place, &Pattern::default(), &format!("2026-03-02T{hour}:{minute:02}:00+00:00"));
+        }
+        let Some(calls) = place.calls(&command, "pread64") else { return };
+        counts.push(calls.iter().filter(|call| call.starts_with("pread64")).count());
+    }
+    assert!(counts[0] > 0 && counts[0] == counts[1], "{counts:?}");
+}
+
+#[test]
 fn the_newest_of_many_is_found_without_opening_them_all() {
     let place = Place::new();
     let nights = place.nights(150);

@@ -15,6 +15,10 @@ use crate::zone::Tz;
 /// Between the zones furthest apart: UTC+14 and UTC-12.
 const ZONES_APART: TimeDelta = TimeDelta::hours(26);
 
+/// No more are compared than a schedule of every hour makes in that time, or one of every five minutes in two hours: where
+/// runs follow each other faster, this is not to open hundreds each time.
+const COMPARED: usize = 24;
+
 /// What [`newest`] gives.
 pub struct Newest<'a> {
     destination: &'a Local,
@@ -90,7 +94,9 @@ impl Iterator for Newest<'_> {
             });
             if let Some((place, (_, item))) = newest {
                 let oldest = self.oldest_to_ask(item);
-                if self.unread.peek().is_none_or(|stored| stored.name.local < oldest) {
+                if self.read.len() >= COMPARED
+                    || self.unread.peek().is_none_or(|stored| stored.name.local < oldest)
+                {
                     return Some(self.read.swap_remove(place).1);
                 }
             }
