@@ -179,6 +179,10 @@ fn of_reset() {
     let said = place.ends_with(4, &["reset", "--yes"], &[allowed, ("TARKEEP_LATEST_LINK", "newest")]);
     assert!(said.contains("exit 4"), "{said}");
     assert_eq!(fs::read_dir(place.at("data")).unwrap().count(), 0);
+    // 3: it was emptied, and its last archive has less than half of what the one before has.
+    fs::write(place.at("data/little"), "x").unwrap();
+    place.ends_with(3, &["reset", "--yes"], &[allowed]);
+    assert_eq!(fs::read_dir(place.at("data")).unwrap().count(), 0);
     // 0: there is nothing to do.
     place.ends_with(0, &["reset", "--yes"], &[allowed]);
 }

@@ -108,8 +108,8 @@ pub fn done(
     let took = began.elapsed().as_secs_f64();
     let exit = match made {
         _ if emptied.left.count > 0 => Exit::Failed,
-        Some(made) if !made.later.is_empty() => Exit::LaterStep,
-        _ => Exit::Complete,
+        Some(made) => made.exit(),
+        None => Exit::Complete,
     };
     if args.json {
         let sources: Vec<_> = job.sources.iter().map(|path| printable_path(path)).collect();
