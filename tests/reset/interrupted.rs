@@ -48,7 +48,7 @@ fn a_killed_reset_is_done_again_and_nothing_is_lost() {
         let _ = fs::remove_file(bench.data().join(format!("file {number}")));
     }
     let output = bench.reset(&["--yes"]);
-    ok(&output);
+    assert_eq!(code(&output), 3, "{}", said(&output));
     assert!(said(&output).contains("has shrunk to under half"), "{}", said(&output));
     assert_eq!((bench.left().len(), bench.archives().len()), (0, 2));
     let first = bench.archives().pop().unwrap();
