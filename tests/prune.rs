@@ -727,7 +727,8 @@ fn an_encrypted_archive_without_a_record_is_exit_4() {
 /// An archive without an index cannot be asked how much the last one had.
 #[test]
 fn a_source_that_has_shrunk_is_noticed_where_no_archive_can_be_asked() {
-    for codec in ["none", "bzip2", "gzip"] {
+    let built = |codec: &&str| cfg!(feature = "bzip2") || *codec != "bzip2";
+    for codec in ["none", "bzip2", "gzip"].into_iter().filter(built) {
         let place = Place::new();
         let path = |number| place.0.path().join(format!("data/{number}"));
         (0..100).for_each(|number| fs::write(path(number), "x").unwrap());
