@@ -375,18 +375,18 @@ mod tests {
         Some((share(&of(true)), share(&of(false))))
     }
 
-    /// The cache is everybody's, and the kernel may drop pages when it needs memory: one of a few tries must show what
-    /// is promised.
+    /// The cache is everybody's, and the kernel may drop pages when it needs memory; and what it is to drop it keeps if
+    /// something holds it just then, on a busy machine up to a tenth: one of some tries must show what is promised.
     fn is_left_as_found(reader: Reader, way: u8, size: usize, pieces: &[std::ops::Range<usize>]) {
         let mut seen = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..30 {
             let Some((kept, brought)) = read(reader, way, size, pieces) else {
                 eprintln!("skipped: needs a file system whose cache can be emptied");
                 return;
             };
             // A share of nothing is not a number.
             let kept_all = kept.is_nan() || kept > 0.98;
-            let dropped_all = brought.is_nan() || brought < 0.02;
+            let dropped_all = brought.is_nan() || brought < 0.05;
             if kept_all && dropped_all {
                 return;
             }
