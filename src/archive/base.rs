@@ -250,22 +250,24 @@ mod tests {
 
     const SCAN: i64 = 1_800_000_000;
 
+    pub(super) fn about() -> About {
+        About {
+            tool: String::new(),
+            job: String::new(),
+            sources: Vec::new(),
+            instant: String::new(),
+            zone: String::new(),
+            began: "2027-01-15T08:00:00Z".into(),
+            ended: String::new(),
+            codec: String::new(),
+            read: None,
+            boot: None,
+            report: Report::default(),
+        }
+    }
+
     fn base(rule: Rule) -> Base {
-        let about = |_: &_, report: &mut Report| {
-            Ok(About {
-                tool: String::new(),
-                job: String::new(),
-                sources: Vec::new(),
-                instant: String::new(),
-                zone: String::new(),
-                began: "2027-01-15T08:00:00Z".into(),
-                ended: String::new(),
-                codec: String::new(),
-                read: None,
-                boot: None,
-                report: report.clone(),
-            })
-        };
+        let about = |_: &_, report: &mut Report| Ok(About { report: report.clone(), ..about() });
         let mut file = tempfile::tempfile().unwrap();
         let options = Options { codec: Codec::Gzip(1), threads: 1 };
         let hands = (&Stop::default(), &Progress::default());
@@ -279,7 +281,7 @@ mod tests {
     }
 
     /// A file and its record, changed so many seconds before the scan.
-    fn pair(mtime: i64, ctime: i64) -> (Entry, EntryRecord) {
+    pub(super) fn pair(mtime: i64, ctime: i64) -> (Entry, EntryRecord) {
         let time = |before| Timestamp { seconds: SCAN - before, nanos: 0 };
         let entry = Entry {
             name: b"data/a".to_vec(),
