@@ -105,7 +105,6 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
         let Ok(destination) = job::open(job) else { continue };
         let below = path.strip_prefix(destination.root()).ok().and_then(Path::to_str);
         let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { continue };
-        let root = destination.root();
         let mut names = vec![name];
         if path.metadata().is_ok_and(|about| about.nlink() > 1) {
             let others = destination.archives(&job.pattern).unwrap_or_default().into_iter();
@@ -114,7 +113,7 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
             names.extend(others);
         }
         let names: Vec<&ArchiveName> = names.iter().collect();
-        if let Err(error) = recheck::remember(job, root, &names, file, verified, clock.now()) {
+        if let Err(error) = recheck::remember(job, &destination, &names, file, verified, clock.now()) {
             // Reading is allowed to whoever may not write there.
             let refused = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
             let quiet = error.cause().is_some_and(|cause| refused(cause.kind()));
