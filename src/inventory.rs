@@ -19,6 +19,7 @@ use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
 use crate::state::{Checked, CheckedArchives, Folder, Linked, Links, Record, Records};
+use crate::zone::Tz;
 
 pub use newest::{Newest, newest};
 
@@ -76,6 +77,17 @@ impl Item {
         let about = self.about.as_ref().map(|about| &about.instant);
         let record = self.record.as_ref().map(|record| &record.instant);
         link.or(about).or(record).map(String::as_str)
+    }
+
+    /// When it was made, as far as that is known: by what was written down or, where nothing was, by its name, in this zone.
+    pub fn time(&self, zone: Tz) -> Option<DateTime<Utc>> {
+        let own = self.own.as_ref().ok().map(|own| own.instant);
+        let said = || DateTime::parse_from_rfc3339(self.instant()?).ok().map(|time| time.to_utc());
+        let named = || {
+            let name = Some(&self.stored.name).filter(|name| !name.is_versioned())?;
+            name.local.and_local_timezone(zone).earliest().map(|time| time.to_utc())
+        };
+        own.or_else(said).or_else(named)
     }
 
     /// Which file it is, whatever its name: device and inode.

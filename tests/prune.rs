@@ -81,6 +81,20 @@ fn what_no_rule_keeps_goes_with_its_folder_and_a_dry_run_only_says_so() {
 }
 
 #[test]
+fn archives_are_shown_in_the_order_in_which_they_were_made() {
+    let place = Place::new();
+    // Half past two comes twice.
+    let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
+    let made = ["2025-10-26T02:20:00+01:00", "2025-10-26T02:40:00+02:00", "2025-10-25T02:00:00+02:00"]
+        .map(|instant| put(&place.backup(), at(instant), Says::default()));
+    for arguments in [&["prune", "--dry-run"][..], &["list"]] {
+        let shown = ended(place.tarkeep(arguments, "last=2").output().unwrap()).with(0).stdout;
+        let names: Vec<&str> = shown.lines().take(3).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(names, made, "{shown}");
+    }
+}
+
+#[test]
 fn json_has_a_decision_and_its_reasons_for_each() {
     let place = Place::new();
     let nights = place.nights(3);

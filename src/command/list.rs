@@ -105,14 +105,7 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
     let oldest = oldest_names(&plan.items);
     let rows = plan.items.into_iter().zip(plan.decisions).map(|(item, decision)| {
         let known = item.checked.clone();
-        let own = item.own.as_ref().ok().map(|own| own.instant);
-        let said = || DateTime::parse_from_rfc3339(item.instant()?).ok().map(|time| time.to_utc());
-        // What has no index has its name.
-        let named = || {
-            let name = Some(&item.stored.name).filter(|name| !name.is_versioned())?;
-            name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc())
-        };
-        let then = own.or_else(said).or_else(named);
+        let then = item.time(job.zone);
         (summary(job, item, &oldest, decision.as_ref(), known.as_ref()), then, known)
     });
     let mut rows: Vec<_> = rows.collect();

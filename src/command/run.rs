@@ -103,6 +103,7 @@ impl Runner for Runs {
             return recheck::run(job, self.clock, stop).map_or_else(Ran::from, |()| Ran {
                 exit: Exit::Complete,
                 archive: None,
+                counts: None,
                 error: None,
             });
         }
@@ -112,11 +113,8 @@ impl Runner for Runs {
         match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
             Ok(made) => {
                 job::log(job, &made);
-                let counts = made.counts(job);
-                if let Err(error) = state_folder(job).update(&job.name, |state| state.counts = Some(counts)) {
-                    log::warn!("{error}");
-                }
-                Ran { exit: made.exit(), error: made.later(), archive: made.name }
+                let counts = Some(made.counts(job));
+                Ran { exit: made.exit(), error: made.later(), archive: made.name, counts }
             }
             Err(error) => Ran::from(error),
         }
