@@ -51,7 +51,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, stop: &Stop, output: &mut
     let destination = job::open(job)?;
     let now = clock.now();
     if args.dry_run {
-        let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
+        let plan = prune::plan(&destination, &job::policy(job), args.accept, now, stop)?;
         show(args, job, &plan, None, now, output)?;
         return Ok(Exit::Complete);
     }
@@ -60,7 +60,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, stop: &Stop, output: &mut
         if error.exit() == Exit::Failed { error.with_exit(Exit::LaterStep) } else { error }
     };
     let lock = destination.lock(&format!("prune {}", job.name), &now.to_rfc3339()).map_err(later)?;
-    let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
+    let plan = prune::plan(&destination, &job::policy(job), args.accept, now, stop)?;
     if args.accept {
         // What is remembered is what was seen, and not what a run publishes tomorrow.
         let accepted = plan.accepted;

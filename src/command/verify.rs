@@ -36,7 +36,7 @@ pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     let mut output = Output::until(stop)?;
     let mut exit = Exit::Complete;
     let mut read: HashMap<Identity, Verified> = HashMap::new();
-    for which in wanted(args, config)? {
+    for which in wanted(args, config, stop)? {
         let outcome = which.and_then(|which| {
             // A second name of a file is as good as the first.
             let file = Some(&which).filter(|which| !which.is_stdin()).and_then(|it| identity_at(&it.path));
@@ -74,7 +74,7 @@ pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     Ok(exit)
 }
 
-fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
+fn wanted(args: &VerifyArgs, config: &Config, stop: &Stop) -> Result<Vec<Result<Which>>> {
     if args.all {
         let mut all = Vec::new();
         for job in &config.jobs {
@@ -89,10 +89,10 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
         return Ok(config
             .jobs
             .iter()
-            .map(|job| latest(job).map(|stored| Which::file(stored.path)))
+            .map(|job| latest(job, stop).map(|stored| Which::file(stored.path)))
             .collect());
     }
-    Ok(args.archives.iter().map(|word| which(word, config)).collect())
+    Ok(args.archives.iter().map(|word| which(word, config, stop)).collect())
 }
 
 /// Of an archive in a job's destination, `list` and `health` know from now on what came of it.

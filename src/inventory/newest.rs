@@ -10,6 +10,7 @@ use crate::archive::name::Pattern;
 use crate::destination::{Local, Stored};
 use crate::error::Result;
 use crate::state::Folder;
+use crate::stop::Stop;
 use crate::zone::Tz;
 
 /// Between the zones furthest apart: UTC+14 and UTC-12.
@@ -32,7 +33,7 @@ pub struct Newest<'a> {
     read: Vec<(DateTime<Utc>, Item)>,
 }
 
-/// What this pattern could have made in the destination, the newest first; without what is known to be of another job, or
+/// What this pattern could have made in the destination, the newest first, until `stop` asks; without what is known to be of another job, or
 /// of other sources. What says no instant has that of its name, in this zone.
 ///
 /// # Errors
@@ -43,9 +44,10 @@ pub fn newest<'a>(
     whose: Whose,
     state: &Folder,
     zone: Tz,
+    stop: &Stop,
 ) -> Result<Newest<'a>> {
     let found = destination.archives(pattern)?;
-    let known = known(&found, &whose, state);
+    let known = known(&found, &whose, state, stop);
     Ok(Newest { destination, pattern, whose, zone, known, unread: found.into(), read: Vec::new() })
 }
 
@@ -63,6 +65,11 @@ impl Newest<'_> {
     fn read_at(&mut self, place: usize) -> Option<Option<Item>> {
         let stored = self.unread.remove(place)?;
         let item = item(self.destination, self.pattern, &self.whose, &self.known, stored);
+        if self.known.stop.asked().is_some() {
+            self.unread.clear();
+            self.read.clear();
+            return None;
+        }
         Some(Some(item).filter(|item| !item.foreign))
     }
 

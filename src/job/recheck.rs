@@ -51,7 +51,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     sys::be_nice(job.nice);
     let began = Instant::now();
     let destination = open(job)?;
-    let items = inventory::take(&destination, &job.pattern, &whose(job), &state_folder(job))?;
+    let items = inventory::take(&destination, &job.pattern, &whose(job), &state_folder(job), stop)?;
     // What others have made, or cut off, is not ours to watch.
     let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
     let all = items.iter().filter(ours).count() as u64;
