@@ -156,9 +156,10 @@ fn why_held(
                 days => counted(days as u64, "day", "days"),
             };
             format!(
-                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, longer than `within` \
-                 keeps, and archives from before would go for that alone; if it was a pause and they may go, say `tarkeep \
-                 prune --accept`; if the clock was wrong, move away what has a wrong time",
+                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, and most of what `within` \
+                 kept from before would go for that alone; if it was a pause and they may go, say `tarkeep prune --accept`; \
+                 if the clock was wrong, move away what has a wrong time; `last`, `hourly`, `daily` and the others count no \
+                 pauses, and never ask",
                 when(old),
                 when(new)
             )
