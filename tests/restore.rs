@@ -239,9 +239,9 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
     let to = out.to_str().unwrap();
     let file = bench.at("data/small");
     for (arguments, code, says) in [
-        (vec!["nothing/such", "--to", to], 2, "the archive has no nothing/such"),
+        (vec!["nothing/such", "--to", to], 2, "the archive has no entry nothing/such; the first in it is "),
         (vec!["[", "--to", to], 2, "glob ["),
-        (vec!["no*such", "--to", to], 2, "the archive has no no*such"),
+        (vec!["no*such", "--to", to], 2, "the archive has no entry no*such"),
         (vec!["--to", file.to_str().unwrap()], 2, "is not a folder"),
         (vec!["--to", "/proc/nowhere/x"], 1, "/proc/nowhere"),
         (vec!["--delete"], 2, "--force"),
