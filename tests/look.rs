@@ -279,6 +279,10 @@ fn every_difference_between_two_archives_is_a_line() {
     assert_eq!(some.lines().count(), 6, "{some}");
     let json = said(&["diff", "--json", "first.tar.gz", "second.tar.gz"], folder.path(), 1);
     let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (
+            &["diff", ".", "first.tar.gz"],
+            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list",
+        ),
     assert_eq!(lines.len(), 11);
     assert_eq!((&lines[0]["content"], &lines[0]["size"][1]), (&true.into(), &600_000.into()));
     assert_eq!(lines[6]["mode"], serde_json::json!(["0644", "0600"]));
