@@ -3,12 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::settings as set;
-use crate::config::{Origin, Setting, Typed, Value, Written};
+use crate::config::{Origin, SETTINGS, Setting, Typed, Value, Written};
 
 const AFTER_HELP: &str = "\
 Settings come from flags, then from TARKEEP_* variables, then from the configuration file; `tarkeep info` shows what is \
@@ -326,7 +326,7 @@ Examples:
   tarkeep restore latest --force --delete --yes   exactly as it was
   tarkeep restore latest --to here                into a folder
   tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive
-  docker compose exec -T backup restore <x.tar.gz from the host into a container")]
+  docker compose run --rm -T restore - <x.tar.gz  from the host into a container")]
 pub struct RestoreArgs {
     /// Archive to restore from
     #[arg(value_name = "ARCHIVE")]
@@ -394,8 +394,8 @@ pub struct RestoreArgs {
 #[command(after_long_help = "\
 What is kept is said by TARKEEP_KEEP: last=30 daily=14 weekly=8 monthly=12 yearly=5 within=90d, or all. The daemon and \
 backup prune after each run whose archive is complete. Only files go that have a name as this job makes them, and whose \
-index says that they are this job's. Nothing goes while the newest archive is incomplete, or one whose source had shrunk \
-has not been accepted, or the clock stands before the newest archive.
+index says that they are this job's. Nothing goes while the newest archive is incomplete or the clock stands before it, nor until --accept after a source has \
+shrunk, a file has changed that by its times had not, or a pause longer than within.
 
 Examples:
   tarkeep prune --dry-run              what would go, and what keeps the rest
@@ -410,7 +410,7 @@ pub struct PruneArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Incomplete archives, and those whose source had shrunk, are as they should be: prune again
+    /// The archives there are now are as they should be, incomplete, shrunken or after a pause: prune again
     #[arg(long)]
     pub accept: bool,
 
@@ -432,7 +432,7 @@ run is on, while services are up that TARKEEP_SERVICES_DOWN names, and for the m
 Examples:
   tarkeep reset --dry-run                        what would be removed
   docker compose run --rm reset                  with the compose file of this project
-  docker compose exec -T -e TARKEEP_ALLOW_RESET=1 backup reset --yes")]
+  docker compose run --rm -T -e TARKEEP_ALLOW_RESET=1 reset --yes")]
 pub struct ResetArgs {
     /// Job whose sources are emptied; to be named where there are several
     #[arg(value_name = "JOB")]
@@ -522,7 +522,7 @@ impl Cli {
                 arguments.push("-".into());
                 Self::try_parse_from(arguments)?
             }
-            parsed => parsed?,
+            parsed => parsed.map_err(as_setting)?,
         };
         if let Command::Backup(args) = &mut cli.command {
             if as_backup && args.output.is_none() && args.destination.is_none() {
@@ -590,6 +590,22 @@ impl Cli {
 
 fn flag_value(setting: &'static Setting, flag: &'static str, written: Written) -> (&'static Setting, Value) {
     (setting, Value { written, origin: Origin::Flag(flag), key: setting.key })
+}
+
+/// Most settings have no flag. Who types one all the same is told where else it goes.
+fn as_setting(mut error: clap::Error) -> clap::Error {
+    let setting = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => {
+            let key = flag.trim_start_matches('-');
+            SETTINGS.iter().find(|setting| setting.key == key && flag.starts_with("--"))
+        }
+        _ => None,
+    };
+    if let Some(setting) = setting {
+        let tip = format!("set {} in the environment, or {} in the file", setting.variable, setting.key);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 #[cfg(test)]

@@ -245,6 +245,12 @@ fn the_name_of_the_file_says_the_codec_unless_somebody_else_does() {
     let gzip = |bytes: Vec<u8>| bytes.starts_with(&[0x1f, 0x8b]);
     assert!(gzip(made("x.tar.gz", &[])) && gzip(made("x.tgz", &[])) && gzip(made("x", &[])));
     assert!(gzip(made("x.tar", &["--codec", "gzip"])));
+    for name in ["x.tar.xz", "x.zip"] {
+        let said = ends(&["backup", "--source", "data", "-o", name], folder, 2);
+        assert!(said.contains("its name says what it would not be: .tar.gz, "), "{said}");
+        assert!(!folder.join(name).exists());
+        assert!(gzip(made(name, &["--codec", "gzip"])), "{name}, if somebody insists");
+    }
     assert!(made("x.tar", &[]).starts_with(b"PaxHeaders/"));
     for (name, codec, magic) in
         [("x.tar.zst", Codec::Zstd(3), &[0x28, 0xb5, 0x2f, 0xfd][..]), ("x.tar.bz2", Codec::Bzip2, b"BZh9")]

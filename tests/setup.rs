@@ -139,11 +139,7 @@ fn check_says_what_is_wrong_and_what_to_do() {
     fs::write(place.path("file"), "").unwrap();
     symlink(place.path("nowhere"), place.path("dangling")).unwrap();
     for (name, value, said) in [
-        (
-            "TARKEEP_SOURCE",
-            "missing",
-            "no such file or directory (os error 2); mount a folder there, or correct",
-        ),
+        ("TARKEEP_SOURCE", "missing", "does not exist: mount a folder there, or correct its path"),
         ("TARKEEP_SOURCE", "empty", "empty"),
         (
             "TARKEEP_SOURCE",
