@@ -15,6 +15,7 @@ use tarkeep::archive::name::Pattern;
 use tarkeep::destination::Local;
 use tarkeep::inventory::{self, Whose};
 use tarkeep::state::Folder;
+use tarkeep::stop::Stop;
 
 #[test]
 fn a_kill_at_any_step_is_made_good_by_the_next_run() {
@@ -142,7 +143,7 @@ fn all_are_known(destination: &Path, when: &str) {
     let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
     let state = Folder::new(local.state_dir());
     let whose = Whose { job: "data".into(), sources: Vec::new() };
-    for item in inventory::take(&local, &Pattern::default(), &whose, &state).unwrap() {
+    for item in inventory::take(&local, &Pattern::default(), &whose, &state, &Stop::default()).unwrap() {
         assert!(item.own.is_ok(), "{when}: {:?}", item.own);
     }
 }

@@ -108,6 +108,38 @@ fn a_gap_is_filled_and_what_is_not_ours_keeps_its_number() {
     assert_eq!(numbers(&place), [1, 3, 5, 6]);
 }
 
+#[test]
+fn an_archive_that_was_found_damaged_is_known_by_its_next_number() {
+    let place = Place::new();
+    let run =
+        |arguments: &[&str]| ended(place.tarkeep(arguments, "last=7").env(NAME.0, NAME.1).output().unwrap());
+    for _ in 0..3 {
+        backup(&place, "all", &[]).with(0);
+    }
+    let path = place.backup().join("db/volume.2.tar.gz");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(path, bytes).unwrap();
+    run(&["verify", "db/volume.2"]).with(5);
+    let is_known = |number: u32| {
+        let name = format!("db/volume.{number}.tar.gz");
+        let health = run(&["health"]).with(1).stdout;
+        assert!(health.contains(&format!("archive {name} is damaged")), "{health}");
+        let dry = run(&["prune", "--dry-run"]).with(0).stdout;
+        let damaged: Vec<&str> = dry.lines().filter(|line| line.contains("kept: damaged")).collect();
+        assert!(damaged.len() == 1 && damaged[0].starts_with(&name), "{dry}");
+    };
+    is_known(2);
+    backup(&place, "all", &[]).with(0);
+    is_known(3);
+    // Another one is sound, and has the number now.
+    run(&["verify", "db/volume.2"]).with(0);
+    is_known(3);
+    fs::remove_file(place.backup().join("db/volume.3.tar.gz")).unwrap();
+    run(&["verify", "db/volume.2"]).with(0);
+    assert!(run(&["health"]).stdout.contains("the daemon is not running"));
+}
+
 /// The program under `strace`, which hurts it at a call.
 fn hurt(place: &Place, call: &str, fault: &str, when: &str) -> Ended {
     let command = place.tarkeep(&["backup"], "all");

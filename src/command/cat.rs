@@ -29,7 +29,7 @@ const LINKS_MAX: usize = 40;
 /// If a path is no file, or the archive is damaged where it stands.
 pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let names: Vec<_> = args.paths.iter().map(|path| clean(path.as_bytes())).collect();
-    let which = which(&args.archive, config)?;
+    let which = which(&args.archive, config, stop)?;
     let bytes = which.bytes(&config.keys(), stop)?;
     let mut cat = Cat { path: &which.path, output: Output::new(), stop };
     let shown = match bytes {

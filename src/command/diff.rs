@@ -64,7 +64,7 @@ enum Read {
 
 impl Read {
     fn open(word: &OsStr, config: &Config, stop: &Stop) -> Result<Self> {
-        let which = which(word, config)?;
+        let which = which(word, config, stop)?;
         let input = match which.bytes(&config.keys(), stop)? {
             Bytes::Store(store) => match reader::from_store(store, &which.path)? {
                 Opened::Indexed(archive) => return Ok(Read::Indexed(archive)),

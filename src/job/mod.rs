@@ -265,12 +265,12 @@ pub fn whose(job: &Job) -> Whose {
     Whose { job: job.name.clone(), sources: source::said(&job.sources) }
 }
 
-/// The job's archives, the newest first; those are left out that are known to be of another job, or of other sources.
+/// The job's archives, the newest first, until `stop` asks; those are left out that are known to be of another job, or of other sources.
 ///
 /// # Errors
 /// If the destination cannot be listed.
-pub fn newest<'a>(job: &'a Job, destination: &'a Local) -> Result<Newest<'a>> {
-    inventory::newest(destination, &job.pattern, whose(job), &state_folder(job), job.zone)
+pub fn newest<'a>(job: &'a Job, destination: &'a Local, stop: &Stop) -> Result<Newest<'a>> {
+    inventory::newest(destination, &job.pattern, whose(job), &state_folder(job), job.zone, stop)
 }
 
 /// The folder that the job's archives are kept in.
@@ -376,7 +376,8 @@ impl<'a> Run<'a> {
         for litter in destination.sweep(lock, &job.pattern)? {
             log::info!("removed what a dead run left behind: {}", printable_path(&litter));
         }
-        let mut last = base::last(job, destination);
+        let mut last = base::last(job, destination, hands.stop);
+        hands.stop.check()?;
         if full {
             last.forget();
         }
@@ -410,7 +411,7 @@ impl<'a> Run<'a> {
         }
         let mut renamed = Vec::new();
         if job.pattern.is_versioned() {
-            let room = versions::room(job, destination)?;
+            let room = versions::room(job, destination, hands.stop)?;
             renamed = room.noted;
             let name = job.pattern.name(self.instant.naive_local(), ending(job), room.free);
             upload.make_room(&room.moves, name);
