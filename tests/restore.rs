@@ -440,6 +440,31 @@ fn delete_never_removes_the_archives_that_stand_in_the_source_or_the_target() {
     assert!(all.keys().all(|name| now.contains_key(name)), "{now:?}");
 }
 
+/// Whatever stands beside the file was never part of the source.
+#[test]
+fn delete_leaves_the_neighbours_of_a_source_that_is_a_file() {
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(|source| {
+            fs::create_dir(source.join("folder")).unwrap();
+            fs::write(source.join("folder/neighbour"), b"neighbour").unwrap();
+            fs::write(source.join("file"), b"file").unwrap();
+            fs::write(source.join("file too"), b"neighbour").unwrap();
+        });
+        let (file, archive) = (bench.at("data/file"), bench.at("file.tar"));
+        let (source, archive) = ([("TARKEEP_SOURCE", file.to_str().unwrap())], archive.to_str().unwrap());
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive], &source));
+        let was = fingerprint(&bench.at("data"));
+        fs::write(&file, b"changed").unwrap();
+        let restored = bench.tarkeep(&["restore", archive, "--force", "--delete", "--yes"], &source);
+        ok(&restored);
+        assert!(!text(&restored).contains("everything else is removed\n"), "{}", text(&restored));
+        let (mut is, mut was) = (fingerprint(&bench.at("data")), was);
+        // The folder around it changed with the swap.
+        assert!(is.remove(&Vec::new()).is_some() && was.remove(&Vec::new()).is_some());
+        assert_eq!(is, was, "{codec}");
+    }
+}
+
 #[test]
 fn what_is_called_like_the_folder_of_a_restore_does_not_keep_the_rest_from_its_place() {
     let bench = Bench::new(|source| {

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::extract::{Extracted, Fidelity, Hands, Root};
 use crate::printable::printable_path;
 use crate::progress::Progress;
-use crate::restore::{Amount, Selection, Staging, recover};
+use crate::restore::{Amount, Delete, Selection, Staging, recover};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -127,8 +127,8 @@ impl Plan<'_> {
                         why.map_or("", String::as_str)
                     )));
                 }
-                let tops = part.selection.tops();
-                staging.swap(args.delete.then_some(&tops[..]), &spare, part.selection.kept(part.rooted))?;
+                let delete = if args.delete { Delete::of(part.selection.extent()) } else { Delete::Nothing };
+                staging.swap(&delete, &spare, part.selection.kept(part.rooted))?;
                 all.add(extracted);
             }
             Ok(Some(all))

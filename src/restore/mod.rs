@@ -16,3 +16,4 @@ pub use names::Names;
 pub use selection::{Amount, Selection};
 pub use spool::spool;
 pub use staging::{Recovered, Staging, recover};
+pub use swap::Delete;

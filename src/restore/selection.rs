@@ -3,6 +3,7 @@
 use super::names::{Names, Wanted};
 use crate::archive::index::EntryRecord;
 use crate::archive::reader::Archive;
+use crate::entry::is_below;
 use crate::error::Result;
 use crate::extract::Choice;
 
@@ -47,9 +48,21 @@ impl Selection {
         Ok(amount)
     }
 
-    /// Places of what is selected by name, whose neighbours are none of our business; empty when all is selected.
-    pub fn tops(&self) -> Vec<Vec<u8>> {
-        self.wanted.tops().filter_map(|name| self.renamed(name)).collect()
+    /// Places below which the target is to be as the archive has it; none where that is all of the target. What stands
+    /// beside them is none of our business: beside a source that is a single file, the folder's other files.
+    pub fn extent(&self) -> Option<Vec<Vec<u8>>> {
+        let mut places = Vec::new();
+        for top in self.wanted.tops() {
+            if is_below(&self.prefix, top) {
+                return self.single();
+            }
+            places.extend(self.renamed(top));
+        }
+        if matches!(self.wanted, Wanted::All) { self.single() } else { Some(places) }
+    }
+
+    fn single(&self) -> Option<Vec<Vec<u8>>> {
+        (!self.base.is_empty()).then(|| vec![self.base.clone()])
     }
 
     /// Places of folders that are there only for what is in them; `root` is whether that of all has an entry.

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, syncfs};
 use rustix::process::geteuid;
 
 use super::journal::{JOURNAL, Journal, Phase};
-use super::swap::{self, Id};
+use super::swap::{self, Delete, Id};
 use crate::entry::{RESTORE_FOLDER, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
@@ -98,18 +98,17 @@ impl Staging {
         self.folder.join(NEW)
     }
 
-    /// Give everything its place. With `delete`, what the target has and the new tree has not goes; below these names
-    /// only, where there are any. Folders with one of the names in `kept` are there only for what is in them: where the
+    /// Give everything its place; what the target has and the new tree has not goes as `delete` says. Folders with one of the names in `kept` are there only for what is in them: where the
     /// target has them, they stay as they are. What is in `spare` is never removed: the archives.
     ///
     /// # Errors
     /// If something fails. What was not swapped in by then is by the next restore.
-    pub fn swap(mut self, delete: Option<&[Vec<u8>]>, spare: &[Id], kept: Vec<Vec<u8>>) -> Result<()> {
+    pub fn swap(mut self, delete: &Delete, spare: &[Id], kept: Vec<Vec<u8>>) -> Result<()> {
         failpoint("restore-extracted");
         let new = self.new_tree();
-        let delete = match (delete, &self.becomes) {
-            (Some(below), None) => swap::extra(&new, &self.home, below, spare)?,
-            _ => Vec::new(),
+        let delete = match &self.becomes {
+            None => swap::extra(&new, &self.home, delete, spare)?,
+            Some(_) => Vec::new(),
         };
         let merged = if self.becomes.is_none() { swap::check(&new, &self.home, spare)? } else { Vec::new() };
         self.sync()?;

@@ -72,7 +72,7 @@ pub fn check(new: &Path, target: &Path, spare: &[Id]) -> Result<Vec<Merged>> {
     let (from, to) = (open(new)?, open(target)?);
     let device = fstat(&from).map_err(|e| Error::io("look at", new, e))?.st_dev;
     let mut merged = Vec::new();
-    let extra = Extra { below: &[], spare, device };
+    let extra = Extra { delete: &Delete::All, spare, device };
     extra.check_in(&from, &to, target, &[], &mut merged)?;
     Ok(merged)
 }
@@ -81,16 +81,45 @@ fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
     if folder.is_empty() { last.to_bytes().to_vec() } else { [folder, b"/", last.to_bytes()].concat() }
 }
 
-/// What the target has and the new tree has not, what is in a folder before the folder. With names in `below`, only what
-/// is at or below one of them. What is in `spare`, by device and inode, stays, and so do other file systems.
+/// What of a target goes that the new tree does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delete {
+    /// It stays.
+    Nothing,
+    /// What is at or below one of these names.
+    Below(Vec<Vec<u8>>),
+    /// Everything.
+    All,
+}
+
+impl Delete {
+    /// In this extent: everywhere, where it has no bounds.
+    pub fn of(extent: Option<Vec<Vec<u8>>>) -> Self {
+        extent.map_or(Self::All, Self::Below)
+    }
+
+    fn is_within(&self, place: &[u8]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Below(tops) => tops.iter().any(|top| is_at_or_below(place, top)),
+            Self::All => true,
+        }
+    }
+
+    fn is_above(&self, place: &[u8]) -> bool {
+        matches!(self, Self::Below(tops) if tops.iter().any(|top| is_at_or_below(top, place)))
+    }
+}
+
+/// What the target has and the new tree has not and `delete` lets go, what is in a folder before the folder. What is in `spare`, by device and inode, stays, and so do other file systems.
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn extra(new: &Path, target: &Path, below: &[Vec<u8>], spare: &[Id]) -> Result<Vec<Vec<u8>>> {
+pub fn extra(new: &Path, target: &Path, delete: &Delete, spare: &[Id]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     let target_fd = open(target)?;
     let device = fstat(&target_fd).map_err(|e| Error::io("look at", target, e))?.st_dev;
-    let extra = Extra { below, spare, device };
+    let extra = Extra { delete, spare, device };
     extra.folder(Some(&open(new)?), &target_fd, target, &[], &mut found)?;
     Ok(found)
 }
@@ -99,7 +128,7 @@ pub fn extra(new: &Path, target: &Path, below: &[Vec<u8>], spare: &[Id]) -> Resu
 pub type Id = (u64, u64);
 
 struct Extra<'a> {
-    below: &'a [Vec<u8>],
+    delete: &'a Delete,
     spare: &'a [Id],
     device: u64,
 }
@@ -171,9 +200,8 @@ impl Extra<'_> {
             if prefix.is_empty() && name.to_bytes() == FOUND {
                 continue;
             }
-            let within = self.below.is_empty() || self.below.iter().any(|top| is_at_or_below(&place, top));
-            let above = self.below.iter().any(|top| is_at_or_below(top, &place));
-            if !within && !above {
+            let within = self.delete.is_within(&place);
+            if !within && !self.delete.is_above(&place) {
                 continue;
             }
             let mut gone = within && !kept.contains(&name);
