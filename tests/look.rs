@@ -3,26 +3,19 @@
 mod common;
 
 use std::fs::{self, File, FileTimes, Permissions};
-use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use common::made::{self, entry, file};
-use common::program::{TARKEEP, command_in, text};
+use common::program::{TARKEEP, command_in_berlin as command, feed, text};
 use common::trace::read_of;
 use common::tree::{everything, noise};
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
 use tarkeep::archive::reader::{self, Opened};
 use tarkeep::entry::{Entry, Kind, Timestamp};
-
-fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = command_in(arguments, folder);
-    command.env("TZ", "Europe/Berlin");
-    command
-}
 
 fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
@@ -61,19 +54,7 @@ fn without_index(path: &Path, to: &Path) {
 }
 
 fn piped(arguments: &[&str], folder: &Path, archive: &Path) -> Output {
-    let mut child = command(arguments, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = fs::read(archive).unwrap();
-    // It may not want to read all of it.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
+    feed(&mut command(arguments, folder), &fs::read(archive).unwrap())
 }
 
 #[test]
@@ -279,10 +260,6 @@ fn every_difference_between_two_archives_is_a_line() {
     assert_eq!(some.lines().count(), 6, "{some}");
     let json = said(&["diff", "--json", "first.tar.gz", "second.tar.gz"], folder.path(), 1);
     let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (
-            &["diff", ".", "first.tar.gz"],
-            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list",
-        ),
     assert_eq!(lines.len(), 11);
     assert_eq!((&lines[0]["content"], &lines[0]["size"][1]), (&true.into(), &600_000.into()));
     assert_eq!(lines[6]["mode"], serde_json::json!(["0644", "0600"]));
@@ -302,6 +279,10 @@ fn trouble_is_never_taken_for_a_difference() {
         (&["diff", "first.tar.gz", "second.tar.gz", "data/none"], "no entry data/none"),
         (&["diff", "first.tar.gz", ".", "data/none"], "no entry data/none"),
         (&["diff", "first.tar.gz"], "required"),
+        (
+            &["diff", ".", "first.tar.gz"],
+            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list",
+        ),
     ] {
         let error = refused(arguments, folder.path(), 2);
         assert!(error.contains(why), "{arguments:?}: {error}");
