@@ -156,8 +156,8 @@ fn why_held(
                 days => counted(days as u64, "day", "days"),
             };
             format!(
-                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, and most of what `within` \
-                 kept from before would go for that alone; if it was a pause and they may go, say `tarkeep prune --accept`; \
+                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, and too much of what \
+                 `within` kept from before would go for that alone; if it was a pause and they may go, say `tarkeep prune --accept`; \
                  if the clock was wrong, move away what has a wrong time; `last`, `hourly`, `daily` and the others count no \
                  pauses, and never ask",
                 when(old),

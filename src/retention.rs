@@ -299,7 +299,7 @@ pub enum Held {
     Clock(usize),
     /// The source of this one had shrunk, and nobody has said yet that it should.
     Suspect(usize),
-    /// Between these two neighbours lies so long that most of what `within` kept would go for that alone: nothing was made
+    /// Between these two neighbours lies so long that too much of what `within` kept would go for that alone: nothing was made
     /// for long, or a clock was wrong.
     Pause {
         /// The newest before it.
@@ -343,9 +343,12 @@ pub fn held(
 /// A pause that is no longer than `within` may cost fewer archives than these without anybody being asked: a short `within`
 /// and a night that was missed are nothing unusual.
 const FEW: usize = 3;
+/// Nor does one of which so many archives are left: what is found broken after some days is whole in one of them.
+const ENOUGH: usize = 7;
 
 /// The newest pause that nobody has seen yet and that would cost archives: those that `within` alone kept until it, and no
-/// rule keeps after it. One that is no longer than `within` must cost more than half of them. `order` is newest first.
+/// rule keeps after it. One that is no longer than `within` must cost more than half of them, and leave few. `order` is newest
+/// first.
 fn pause(
     archives: &[Archive],
     order: &[usize],
@@ -377,7 +380,8 @@ fn pause(
         let costs = |(old, new): &(&Decision, &Decision)| **old == only_within && !new.kept();
         let cost = until.iter().zip(&from[1..]).filter(costs).count();
         let kept = until.iter().filter(|old| **old == only_within).count();
-        if is_long && cost > 0 || cost >= FEW && cost * 2 > kept {
+        let left = from.iter().filter(|new| new.kept()).count();
+        if is_long && cost > 0 || cost >= FEW && cost * 2 > kept && left < ENOUGH {
             return Some(Held::Pause { before, after });
         }
     }

@@ -511,10 +511,14 @@ fn nights_and_one(nights: i64, later: i64, held: bool) -> String {
 #[test]
 fn a_jump_shorter_than_within_holds_what_would_take_most_of_the_archives() {
     gap("within=30d", None, &nights_and_one(31, 29, true));
-    gap("within=30d daily=7", None, &nights_and_one(31, 29, true));
+    gap("within=30d daily=5", None, &nights_and_one(31, 29, true));
     gap("within=30d", Some("2026-04-06 01:00"), &nights_and_one(31, 29, false));
     gap("within=7d", None, &nights_and_one(8, 5, true));
-    // Less than that is a weekend, and so is a night that was missed.
+    // Seven are enough to go back to.
+    gap("within=30d daily=7", None, &nights_and_one(31, 29, false));
+    gap("within=30d", None, &nights_and_one(31, 26, true));
+    gap("within=30d", None, &nights_and_one(31, 25, false));
+    // Less than half is a weekend, and so is a night that was missed.
     gap("within=7d", None, &nights_and_one(8, 4, false));
     gap("within=2d", None, &nights_and_one(3, 2, false));
     gap("within=30d", None, &nights_and_one(31, 1, false));

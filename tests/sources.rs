@@ -270,7 +270,7 @@ fn the_newest_of_many_in_the_hour_that_comes_twice_is_the_one_made_last() {
     Folder::new(place.backup().join(".tarkeep")).remember_link("data", &record).unwrap();
     assert!(latest().contains(link.to_str().unwrap()), "{}", latest());
     // What seems to be new, and is not.
-    fs::copy(&made[0], &made[0].with_extension("copy")).unwrap();
+    fs::copy(&made[0], made[0].with_extension("copy")).unwrap();
     fs::rename(made[0].with_extension("copy"), &made[0]).unwrap();
     assert!(latest().contains(link.to_str().unwrap()), "{}", latest());
 }

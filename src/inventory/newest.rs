@@ -54,15 +54,16 @@ pub fn newest<'a>(
 impl Newest<'_> {
     /// Open the next by name.
     fn read(&mut self) -> Option<Item> {
-        loop {
-            if let Some(item) = self.read_at(0)? {
+        while !self.unread.is_empty() {
+            if let Some(item) = self.read_at(0) {
                 return Some(item);
             }
         }
+        None
     }
 
-    /// Open the one at this place of the unread; the inner is none if it is of something else.
-    fn read_at(&mut self, place: usize) -> Option<Option<Item>> {
+    /// Open the one at this place of the unread. None if it is of something else; asked to stop, nothing is left.
+    fn read_at(&mut self, place: usize) -> Option<Item> {
         let stored = self.unread.remove(place)?;
         let item = item(self.destination, self.pattern, &self.whose, &self.known, stored);
         if self.known.stop.asked().is_some() {
@@ -70,7 +71,7 @@ impl Newest<'_> {
             self.read.clear();
             return None;
         }
-        Some(Some(item).filter(|item| !item.foreign))
+        Some(item).filter(|item| !item.foreign)
     }
 
     /// When it seems to have been made, without opening it: by what was noted of it or, where nothing was, by the time of
@@ -123,6 +124,9 @@ impl Iterator for Newest<'_> {
             let newest = self.read.iter().enumerate().max_by_key(|(_, (instant, item))| {
                 (*instant, item.stored.name.local, item.stored.name.rank())
             });
+            if newest.is_none() && self.unread.is_empty() {
+                return None;
+            }
             let mut next = 0;
             if let Some((place, (instant, item))) = newest {
                 let oldest = self.oldest_to_ask(item);
@@ -135,7 +139,7 @@ impl Iterator for Newest<'_> {
                 let Some(newer) = newer else { return Some(self.read.swap_remove(place).1) };
                 next = newer;
             }
-            if let Some(item) = self.read_at(next)? {
+            if let Some(item) = self.read_at(next) {
                 self.read.push((self.instant(&item), item));
             }
         }
