@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::extract::{Extracted, Fidelity, Hands, Root};
 use crate::printable::printable_path;
 use crate::progress::Progress;
-use crate::restore::{Amount, Delete, Selection, Staging, recover};
+use crate::restore::{Amount, Delete, Selection, Staging, Wish, recover};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -93,11 +93,12 @@ impl Plan<'_> {
         extract: impl Fn(&Part, &Root, Hands) -> Result<Extracted>,
     ) -> Result<Option<Extracted>> {
         let args = self.args;
+        let mut needs = target::Needs::default();
         for part in parts {
             if !args.dry_run {
                 tell::recovered(recover(&part.target)?);
             }
-            target::check(args, self.config, part)?;
+            target::check(args, self.config, part, &mut needs)?;
         }
         if !tell::confirmed(args, heading, parts)? {
             return Ok(None);
@@ -116,8 +117,9 @@ impl Plan<'_> {
         let draw = !args.json && stderr().is_terminal();
         bar::with(draw.then_some(&progress), || {
             let mut all = Extracted::default();
+            let mut staged = Vec::new();
             for part in parts {
-                let staging = Staging::begin(&part.target)?;
+                let mut staging = Staging::begin(&part.target)?;
                 let root = Root::open(&staging.new_tree())?;
                 let extracted = extract(part, &root, hands)?;
                 if extracted.entries == 0 && extracted.refused.count + extracted.lost.count > 0 {
@@ -128,9 +130,13 @@ impl Plan<'_> {
                     )));
                 }
                 let delete = if args.delete { Delete::of(part.selection.extent()) } else { Delete::Nothing };
-                staging.swap(&delete, &spare, part.selection.kept(part.rooted))?;
+                let kept =
+                    part.selection.kept(part.rooted).into_iter().chain(extracted.implied.iter().cloned());
+                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept.collect() })?;
+                staged.push(staging);
                 all.add(extracted);
             }
+            Staging::swap(staged)?;
             Ok(Some(all))
         })
     }

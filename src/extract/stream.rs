@@ -12,13 +12,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use refusal::{No, no_folder};
-use rustix::fs::{AtFlags, FileType, Mode, ftruncate, readlinkat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, ftruncate, readlinkat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::clean::{check_link, clean};
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
-use super::{Extracted, Hands, sparse};
+use super::{Extracted, FOLDER_MODE, Hands, sparse};
 use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
 use crate::entry::Kind;
 use crate::error::{Error, Result};
@@ -29,9 +29,6 @@ pub const ENTRIES_MAX: u64 = 10_000_000;
 
 /// Bytes of attributes of folders that are kept until all folders are filled.
 const ATTRIBUTES_KEPT: usize = 64 << 20;
-
-/// The mode of a folder that has no entry of its own.
-const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Where an entry goes, by its cleaned name; nowhere if it is not wanted.
 pub type Places<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
@@ -372,10 +369,12 @@ impl Extraction<'_> {
         for (place, member) in std::mem::take(&mut self.folders).into_iter().rev() {
             let shown = self.root.shown(&place);
             let folder = self.root.folder(&place).map_err(|e| Error::io("open folder", &shown, e))?;
-            match member {
-                Some(member) => self.metadata.on_open(folder.as_fd(), &member, &shown)?,
-                None => rustix::fs::fchmod(&folder, FOLDER_MODE)
-                    .map_err(|e| Error::io("set the mode of", &shown, e))?,
+            if let Some(member) = member {
+                self.metadata.on_open(folder.as_fd(), &member, &shown)?;
+            } else {
+                rustix::fs::fchmod(&folder, FOLDER_MODE)
+                    .map_err(|e| Error::io("set the mode of", &shown, e))?;
+                self.extracted.implied.insert(place);
             }
         }
         self.extracted.unapplied = self.metadata.unapplied;

@@ -1,86 +1,18 @@
 //! `restore` as people use it: everything comes back as it was, nothing that is there is lost, whatever happens meanwhile.
 
+#[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::BTreeMap;
+mod bench;
+mod targets;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use bench::{Bench, ok, same};
 use common::program::{self, stderr as text};
 use common::tree::{everything, fingerprint};
-use tempfile::TempDir;
-
-/// A source, an archive of it, and the place for what is restored.
-struct Bench {
-    folder: TempDir,
-    archive: PathBuf,
-}
-
-impl Bench {
-    fn new(fill: impl Fn(&Path)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("data");
-        fs::create_dir(&source).unwrap();
-        fill(&source);
-        let archive = folder.path().join("archive.tar.gz");
-        let mut bench = Self { folder, archive };
-        let archive = bench.archive.clone();
-        ok(&bench.tarkeep(&["backup", "-o", archive.to_str().unwrap()], &[]));
-        bench.archive = archive;
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn tarkeep(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        let mut command = program::command(arguments);
-        command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
-        command.envs(environment.iter().copied()).output().unwrap()
-    }
-
-    fn restore(&self, arguments: &[&str]) -> Output {
-        self.tarkeep(&[&["restore", self.archive.to_str().unwrap()], arguments].concat(), &[])
-    }
-
-    /// The tree that the source's name in the archive leads to below this folder.
-    fn below(&self, folder: &str) -> PathBuf {
-        let source = self.at("data");
-        self.at(folder).join(source.strip_prefix("/").unwrap())
-    }
-
-    fn name(&self, below: &str) -> String {
-        let name = self.at("data").join(below);
-        name.strip_prefix("/").unwrap().to_str().unwrap().to_owned()
-    }
-
-    fn no_litter(&self) {
-        let places = [self.folder.path().to_path_buf(), self.at("data")];
-        for place in places.iter().filter_map(|place| place.read_dir().ok()).flatten() {
-            let name = place.unwrap().file_name();
-            assert!(
-                !name.to_str().is_some_and(|name| name.starts_with(".tarkeep-restore")),
-                "{} was left",
-                name.display()
-            );
-        }
-    }
-}
-
-/// Whether a tree looks as it did; the first name that does not is said.
-fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
-    let is = fingerprint(tree);
-    for name in was.keys().chain(is.keys()) {
-        assert_eq!(is.get(name), was.get(name), "{when}: {}", String::from_utf8_lossy(name));
-    }
-}
-
-fn ok(output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{}", text(output));
-}
 
 #[test]
 fn everything_comes_back_as_it_was() {
@@ -463,7 +395,8 @@ fn a_journal_that_somebody_else_laid_down_is_not_believed() {
     fs::create_dir_all(planted.join("new")).unwrap();
     fs::create_dir(planted.join("old")).unwrap();
     let becomes = format!("{:?}", b"taken");
-    let journal = format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"kept":[]}}"#);
+    let journal =
+        format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"opened":[]}}"#);
     fs::write(planted.join("journal"), journal).unwrap();
     // Ours are for nobody else to read.
     fs::set_permissions(&planted, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
