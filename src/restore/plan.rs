@@ -62,6 +62,8 @@ pub struct Wish<'a> {
     /// Folders that are there only for what is in them: where the target has them, they stay as they are. The empty name
     /// is the target itself.
     pub kept: &'a BTreeSet<Vec<u8>>,
+    /// Folders that have a restore of their own.
+    pub others: &'a [&'a Path],
 }
 
 /// What is to be done.
@@ -277,9 +279,10 @@ impl Planner<'_> {
             return Ok(None);
         }
         if mounted || spared {
-            if goes {
+            let shown = self.target.shown(place);
+            if goes && !self.wish.others.contains(&shown.as_path()) {
                 let why = if spared { "archives are kept there" } else { "it is mounted there" };
-                log::warn!("{} stays: {why}", printable_path(&self.target.shown(place)));
+                log::warn!("{} stays: {why}", printable_path(&shown));
             }
             frame.stays = true;
             return Ok(None);
@@ -340,8 +343,8 @@ impl Planner<'_> {
     fn mounted(&self, place: &[u8]) -> Error {
         self.untouched(
             place,
-            "is mounted there by itself, and the archive has something of that name: unmount it, or restore with --to to \
-             another folder and copy it from there",
+            "is a mount or a subvolume by itself, which nothing can be moved into from around it, and the archive has \
+             something of that name: unmount it, or restore with --to to another folder and copy it from there",
         )
     }
 

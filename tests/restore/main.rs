@@ -157,10 +157,48 @@ fn a_path_means_the_same_to_list_and_to_restore_with_an_index_and_without() {
 #[test]
 fn a_hard_link_alone_is_the_file() {
     let bench = Bench::new(everything);
-    for (link, file, to) in [("folder/hard link", "small", "1"), ("z hard link", "large text", "2")] {
-        ok(&bench.restore(&[&bench.name(link), "--to", bench.at(to).to_str().unwrap()]));
-        let restored = fs::read(bench.below(to).join(link)).unwrap();
-        assert!(restored == fs::read(bench.at("data").join(file)).unwrap(), "{link}");
+    for codec in ["gzip:6", "none"] {
+        let archive = bench.at(&format!("{codec}.tar"));
+        let archive = archive.to_str().unwrap();
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive], &[]));
+        for (link, file, to) in [("folder/hard link", "small", "1"), ("z hard link", "large text", "2")] {
+            let to = format!("{to} {codec}");
+            let out = bench.at(&to);
+            ok(&bench.tarkeep(&["restore", archive, &bench.name(link), "--to", out.to_str().unwrap()], &[]));
+            let restored = fs::read(bench.below(&to).join(link)).unwrap();
+            assert!(restored == fs::read(bench.at("data").join(file)).unwrap(), "{link}");
+        }
+    }
+}
+
+/// In an archive that has to be read through as well, where the file came by before it was known to be wanted.
+#[test]
+fn hard_links_between_two_sources_come_back_as_files() {
+    for codec in ["gzip:6", "none"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        for source in [&one, &two] {
+            fs::create_dir(source).unwrap();
+        }
+        fs::write(one.join("file"), b"file").unwrap();
+        for name in ["linked", "linked too"] {
+            fs::hard_link(one.join("file"), two.join(name)).unwrap();
+        }
+        let tarkeep = |arguments: &[&str]| {
+            let mut command = program::command(arguments);
+            command.env("TARKEEP_SOURCE", format!("{},{}", one.display(), two.display()));
+            command.env("TARKEEP_DESTINATION", folder.path()).env("TARKEEP_CODEC", codec).output().unwrap()
+        };
+        ok(&tarkeep(&["backup"]));
+        for source in [&one, &two] {
+            fs::remove_dir_all(source).unwrap();
+        }
+        ok(&tarkeep(&["restore", "latest"]));
+        for path in [one.join("file"), two.join("linked"), two.join("linked too")] {
+            assert_eq!(fs::read(&path).unwrap(), b"file", "{codec}: {}", path.display());
+        }
+        let inode = |name: &str| two.join(name).metadata().unwrap().ino();
+        assert_eq!(inode("linked"), inode("linked too"), "{codec}");
     }
 }
 

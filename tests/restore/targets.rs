@@ -78,20 +78,72 @@ fn what_is_mounted_in_the_target_from_the_same_disk_keeps_its_content() {
     bench.no_litter();
 }
 
+/// Nothing can be renamed into a mount from around it, of the same disk or of another.
 #[test]
-fn a_mount_in_the_way_is_said_before_anything_is_touched() {
-    for name in ["folder", "folder/file", "z"] {
+fn what_is_mounted_in_the_target_is_restored_with_it() {
+    let fill = |source: &Path| {
+        plain(source);
+        fs::create_dir_all(source.join("bound/disk/deep")).unwrap();
+        fs::create_dir(source.join("bare")).unwrap();
+        fs::write(source.join("bound/disk/deep/file"), b"old").unwrap();
+        fs::write(source.join("bound/file"), b"old").unwrap();
+        fs::hard_link(source.join("bound/file"), source.join("bound/disk/linked")).unwrap();
+    };
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(fill);
+        let (data, archive) = (bench.at("data"), bench.at("again.tar"));
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive.to_str().unwrap()], &[]));
+        let was = fingerprint(&data);
+        let elsewhere = ["bound", "disk", "bare"].map(|name| bench.at(&format!("elsewhere {name}")));
+        elsewhere.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        fs::create_dir(elsewhere[0].join("disk")).unwrap();
+        fs::write(elsewhere[2].join("never archived"), b"never archived").unwrap();
+        let Some(_bound) = Bound::new(&elsewhere[0], &data.join("bound")) else { return };
+        let _disk = Bound::new(&elsewhere[1], &data.join("bound/disk")).unwrap();
+        // The archive has no more of it than the folder: as if the job kept to one file system.
+        let _bare = Bound::new(&elsewhere[2], &data.join("bare")).unwrap();
+        for (step, more) in [("", ""), ("restore-noted", "had been interrupted, and was finished")] {
+            fs::write(data.join("bound/more"), b"more").unwrap();
+            fs::write(data.join("folder/file"), b"new").unwrap();
+            let run = |step| {
+                let arguments = [&["restore", archive.to_str().unwrap()], &REPLACE[..]].concat();
+                bench.tarkeep(&arguments, &[("TARKEEP_FAILPOINT", step)])
+            };
+            if !step.is_empty() {
+                assert_eq!(run(step).status.code(), None, "{codec}: it was killed");
+            }
+            let output = run("");
+            ok(&output);
+            assert!(text(&output).contains(more), "{codec}: {}", text(&output));
+            assert!(!text(&output).contains("bound stays"), "{codec}: {}", text(&output));
+            assert!(text(&output).contains("bare stays"), "{codec}: {}", text(&output));
+            assert!(elsewhere[2].join("never archived").exists(), "{codec}");
+            fs::remove_file(elsewhere[2].join("never archived")).unwrap();
+            let mut is = fingerprint(&data);
+            let mut was = was.clone();
+            for name in ["bare", "bound/disk/linked", "bound/file"] {
+                is.remove(name.as_bytes());
+                was.remove(name.as_bytes());
+            }
+            assert_eq!(is, was, "{codec} {step}");
+            // No link leads from one file system to another: it is a file.
+            assert_eq!(fs::read(data.join("bound/disk/linked")).unwrap(), b"old", "{codec}");
+            fs::write(elsewhere[2].join("never archived"), b"never archived").unwrap();
+            bench.no_litter();
+        }
+    }
+}
+
+#[test]
+fn a_mounted_file_in_the_way_is_said_before_anything_is_touched() {
+    for name in ["folder/file", "z"] {
         let bench = Bench::new(plain);
         let at = bench.at("data").join(name);
         let elsewhere = bench.at("elsewhere");
-        if at.is_dir() {
-            fs::create_dir(&elsewhere).unwrap();
-        } else {
-            fs::write(&elsewhere, b"mine").unwrap();
-        }
+        fs::write(&elsewhere, b"mine").unwrap();
         fs::write(bench.at("data/a"), b"new").unwrap();
         let Some(_bound) = Bound::new(&elsewhere, &at) else { return };
-        let says = format!("data/{name} is mounted there by itself");
+        let says = format!("data/{name} is a mount or a subvolume by itself");
         refused(&bench, &REPLACE, &[&says, "nothing was touched"]);
     }
 }

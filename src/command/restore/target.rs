@@ -1,6 +1,7 @@
 //! Where a restore may write, and what it never removes: all that is known before anything is touched.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -66,7 +67,11 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part, needs: &mut Needs
     };
     if exists && !args.force {
         let mut listing = part.target.read_dir().map_err(|e| Error::io("list", &part.target, e))?;
-        if listing.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found")) {
+        // What is mounted is a target of its own, or stays.
+        let counts = |entry: DirEntry| {
+            entry.file_name() != "lost+found" && !sys::is_mount_point(&entry.path()).unwrap_or(false)
+        };
+        if listing.any(|entry| entry.is_ok_and(counts)) {
             return Err(Error::usage(format!(
                 "{shown} is not empty: --force puts the archive's files in the place of those there, --delete with it \
                  removes all others, --to FOLDER restores to another place"
@@ -102,7 +107,15 @@ impl Needs {
         all.bytes = all.bytes.saturating_add(amount.bytes);
         let space = Space::at(folder)?;
         let lacks = |have: Option<u64>, need: u64| have.is_some_and(|have| have < need);
-        if lacks(space.bytes, all.bytes) || lacks(space.inodes, all.entries) {
+        if lacks(space.inodes, all.entries) {
+            return Err(Error::failed(format!(
+                "{} has not enough inodes: {} are to be restored, and are made before anything old is removed; {} are free",
+                printable_path(folder),
+                counted(all.entries, "entry", "entries"),
+                space.inodes.unwrap_or_default()
+            )));
+        }
+        if lacks(space.bytes, all.bytes) {
             return Err(Error::failed(format!(
                 "{} has not enough space: {} in {} are to be restored, and are written before anything old is removed; \
                  {} free",
