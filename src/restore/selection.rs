@@ -8,13 +8,15 @@ use crate::error::Result;
 use crate::extract::Choice;
 
 /// The part of an archive that goes to one place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Selection {
     /// What the names in the archive begin with and the places do not: `data` when `data/x` goes back to `/data/x`.
     prefix: Vec<u8>,
     /// What the places begin with instead: the name of a source that is a single file.
     base: Vec<u8>,
     wanted: Wanted,
+    /// Names that go elsewhere, with all that is below them.
+    without: Vec<Vec<u8>>,
 }
 
 /// How much is selected.
@@ -29,7 +31,30 @@ pub struct Amount {
 impl Selection {
     /// What is wanted of an archive; `prefix` and `base` make places of names.
     pub fn new(names: &Names, prefix: Vec<u8>, base: Vec<u8>) -> Self {
-        Self { prefix, base, wanted: names.wanted() }
+        Self { prefix, base, wanted: names.wanted(), without: Vec::new() }
+    }
+
+    /// What the names in the archive begin with that the places do not.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// What of it goes to each of these places by itself, and then the rest, which goes around them.
+    pub fn divided(&self, places: &[Vec<u8>]) -> (Vec<Self>, Self) {
+        let named = |place: &Vec<u8>| {
+            if self.prefix.is_empty() { place.clone() } else { [&self.prefix[..], b"/", place].concat() }
+        };
+        let names: Vec<_> = places.iter().map(named).collect();
+        let below = |prefix: &[u8]| {
+            let inner = names.iter().filter(|name| name.as_slice() != prefix && is_below(name, prefix));
+            inner.cloned().collect()
+        };
+        let of = |name: &Vec<u8>| {
+            let (prefix, without) = (name.clone(), below(name));
+            Self { prefix, base: Vec::new(), wanted: self.wanted.clone(), without }
+        };
+        let inner = names.iter().map(of).collect();
+        (inner, Self { without: below(&self.prefix), ..self.clone() })
     }
 
     /// Count what is selected.
@@ -90,7 +115,8 @@ impl Selection {
 
 impl Choice for Selection {
     fn place(&self, name: &[u8]) -> Option<Vec<u8>> {
-        if self.wanted.has(name) { self.renamed(name) } else { None }
+        let elsewhere = self.without.iter().any(|folder| is_below(name, folder));
+        if self.wanted.has(name) && !elsewhere { self.renamed(name) } else { None }
     }
 
     fn entries<'a>(&'a self, archive: &'a Archive) -> Box<dyn Iterator<Item = Result<EntryRecord>> + 'a> {
