@@ -109,7 +109,7 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
         Keeper::Silent(pid) => {
             let reason = format!(
                 "the daemon's process {pid} does not answer: its loop hangs, and begins no run. Is something it needs gone, \
-                 such as a network disk, or does nobody read its log? Start it anew"
+                 such as a network disk? Start it anew"
             );
             return (Status::Failed, reason);
         }

@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::disk;
 use common::nights::{Ended, Place, ended, set};
+use common::trace::may_inject;
 use tarkeep::archive::reader::{self, Opened};
 
 const NAME: (&str, &str) = ("TARKEEP_NAME", "db/volume.{version}");
@@ -172,8 +172,8 @@ fn interrupted_at_any_step_the_order_holds_and_the_next_run_goes_on() {
         assert_eq!(numbers(&place).len(), after.len() + 1, "{step}");
         assert_eq!(numbers(&place)[0], 1, "{step}");
     }
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     for (call, fault) in [("renameat2", "signal=KILL"), ("renameat2", "error=EIO"), ("fsync", "error=EIO")] {
         let place = Place::new();
@@ -200,8 +200,8 @@ fn interrupted_at_any_step_the_order_holds_and_the_next_run_goes_on() {
 
 #[test]
 fn without_a_rename_that_replaces_nothing_the_order_holds_as_well() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     let place = Place::new();
     for _ in 0..3 {

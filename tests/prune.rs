@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::disk::{self, Disk};
 use common::nights::{Place, Says, ended, left, night, put, set};
+use common::trace::may_inject;
 use serde_json::Value;
 use tarkeep::archive::name::Pattern;
 use tarkeep::archive::verify::{Depth, Options, verify};
@@ -824,8 +825,8 @@ fn a_kill_at_any_step_leaves_what_was_to_stay_and_the_next_one_ends_it() {
 
 #[test]
 fn a_kill_or_an_error_at_any_call_that_deletes_leaves_what_was_to_stay() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     for call in ["unlinkat", "fsync"] {
         for (fault, code) in [("signal=KILL", None), ("error=EIO", Some(4))] {

@@ -4,13 +4,12 @@ mod common;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use chrono::{TimeDelta, Timelike as _, Utc};
 use common::disk::soon;
 use common::nights::{Place, Says, ended, night, put};
-use rustix::process::{Pid, Signal, kill_process};
+use common::program::Daemon;
 use serde_json::Value;
 use tarkeep::state::{CheckedArchives, Folder};
 
@@ -103,11 +102,6 @@ fn what_is_found_damaged_turns_health_bad_with_its_name_until_it_is_gone_or_good
     assert!(run(&place, &["health"]).stdout.contains("the daemon is not running"));
 }
 
-struct Daemon {
-    process: Child,
-    log: PathBuf,
-}
-
 /// A daemon to which the verification is due at once, and nothing else.
 fn reading_back(place: &Place) -> Daemon {
     let days_ago = (Utc::now() - TimeDelta::days(3)).to_rfc3339();
@@ -118,37 +112,7 @@ fn reading_back(place: &Place) -> Daemon {
     let mut command = place.tarkeep(&["run"], "all");
     command.env("TARKEEP_VERIFY", format!("{:02}:{:02}", hour_ago.hour(), hour_ago.minute()));
     command.env("TARKEEP_ON_START", "never").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
-    Daemon::start(place, command)
-}
-
-impl Daemon {
-    fn start(place: &Place, mut command: Command) -> Self {
-        let log = place.0.path().join("log");
-        let process = command.stderr(File::create(&log).unwrap()).stdout(Stdio::null()).spawn().unwrap();
-        Self { process, log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    #[track_caller]
-    fn says(&self, what: &str) {
-        assert!(soon(|| self.said().contains(what)), "not said: {what}: {}", self.said());
-    }
-
-    #[track_caller]
-    fn ends(&mut self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{}", self.said());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    Daemon::start(&mut command, &place.0.path().join("log"))
 }
 
 #[test]
@@ -169,7 +133,7 @@ fn the_daemon_reads_back_first_what_was_not_read_for_longest() {
     let health = run(&place, &["health"]).with(1).stdout;
     assert!(health.contains(&nights[1]), "{health}");
     daemon.says("job data verify: next run at ");
-    daemon.ends();
+    daemon.stop();
 }
 
 #[test]
@@ -201,7 +165,7 @@ fn damage_that_cannot_be_noted_is_said_all_the_same() {
     daemon.says("2 of 2 archives read back, 1 damaged");
     daemon.says(&format!("1 archive is damaged: {}", nights[1]));
     daemon.says("data.verified.json.new");
-    daemon.ends();
+    daemon.stop();
 }
 
 #[test]
@@ -210,12 +174,12 @@ fn the_daemon_prunes_after_a_complete_run_and_says_what_it_keeps() {
     place.nights(4);
     let mut command = place.tarkeep(&["run"], "last=2");
     command.env("TARKEEP_ON_START", "always").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
-    let mut daemon = Daemon::start(&place, command);
+    let mut daemon = Daemon::start(&mut command, &place.0.path().join("log"));
     assert!(soon(|| place.state().last.is_some()), "{}", daemon.said());
     assert_eq!(place.state().last.unwrap().exit, 0, "{}", daemon.said());
     assert_eq!(place.left().len(), 2, "{}", daemon.said());
     assert!(daemon.said().contains(", keeps last=2\n") && daemon.said().contains("3 archives deleted, "));
-    daemon.ends();
+    daemon.stop();
 }
 
 #[test]

@@ -102,7 +102,6 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
 /// What to do about a cause that the system gave; errors of our own say it themselves.
 fn remedy(error: &Error) -> &'static str {
     match error.cause().map(io::Error::kind) {
-        Some(ErrorKind::NotFound) => "; mount a folder there, or correct the path",
         Some(ErrorKind::PermissionDenied) => {
             "; let this user read or write there, or run as root (in a container with DAC_OVERRIDE)"
         }

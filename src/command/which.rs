@@ -128,6 +128,9 @@ pub fn which(word: &OsStr, config: &Config, stop: &Stop) -> Result<Which> {
     }
     match found.as_slice() {
         [one] => Ok(Which::file(one.path.clone())),
+        [] if path.is_dir() => Err(Error::failed(format!(
+            "archive {shown} is a folder; of archives in it: TARKEEP_DESTINATION={shown} tarkeep list"
+        ))),
         [] if looked.is_empty() || path.exists() => {
             let cause = match File::open(path) {
                 Ok(_) => io::Error::from(io::ErrorKind::IsADirectory),
