@@ -149,7 +149,7 @@ fn what_was_read_at_a_time_to_come_is_read_first() {
     fs::write(&notes, all.to_string()).unwrap();
     let mut daemon = reading_back(&place);
     daemon.says("3 of 3 archives read back, 0 damaged");
-    daemon.ends();
+    daemon.stop();
     let names: Vec<String> = checked(&place).archives.into_iter().map(|known| known.name).collect();
     assert_eq!((names[0].clone(), names.len()), (ahead, nights.len()));
 }
