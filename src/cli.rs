@@ -12,7 +12,7 @@ mod verify;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -25,7 +25,7 @@ pub use self::reset::ResetArgs;
 pub use self::restore::RestoreArgs;
 pub use self::verify::VerifyArgs;
 use crate::config::settings as set;
-use crate::config::{Origin, Setting, Typed, Value, Written};
+use crate::config::{Origin, SETTINGS, Setting, Typed, Value, Written};
 
 const AFTER_HELP: &str = "\
 Settings come from flags, then from TARKEEP_* variables, then from the configuration file; `tarkeep info` shows what is \
@@ -162,7 +162,7 @@ impl Cli {
                 arguments.push("-".into());
                 Self::try_parse_from(arguments)?
             }
-            parsed => parsed?,
+            parsed => parsed.map_err(as_setting)?,
         };
         if let Command::Backup(args) = &mut cli.command {
             if as_backup && args.output.is_none() && args.destination.is_none() {
@@ -230,6 +230,22 @@ impl Cli {
 
 fn flag_value(setting: &'static Setting, flag: &'static str, written: Written) -> (&'static Setting, Value) {
     (setting, Value { written, origin: Origin::Flag(flag), key: setting.key })
+}
+
+/// Most settings have no flag. Who types one all the same is told where else it goes.
+fn as_setting(mut error: clap::Error) -> clap::Error {
+    let setting = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => {
+            let key = flag.trim_start_matches('-');
+            SETTINGS.iter().find(|setting| setting.key == key && flag.starts_with("--"))
+        }
+        _ => None,
+    };
+    if let Some(setting) = setting {
+        let tip = format!("set {} in the environment, or {} in the file", setting.variable, setting.key);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! What is asked of the operating system beyond files: mount points, priority, and points to fail at in tests.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, access, statat, statx};
 
@@ -21,6 +24,34 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
     let here = statat(CWD, path, AtFlags::empty()).map_err(failed)?;
     let above = statat(CWD, path.join(".."), AtFlags::empty()).map_err(failed)?;
     Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
+}
+
+/// Folders below this one that something is mounted on, relative to it; none where the kernel does not list them.
+pub fn mounts_below(folder: &Path) -> BTreeSet<PathBuf> {
+    let Ok(folder) = folder.canonicalize() else { return BTreeSet::new() };
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth field: see proc(5).
+    let points =
+        mounts.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let points = points.map(unescaped).filter(|point| *point != folder && point.is_dir());
+    points.filter_map(|point| point.strip_prefix(&folder).ok().map(Path::to_path_buf)).collect()
+}
+
+/// A path of `/proc/self/mountinfo`: blanks, line ends and backslashes are three octal digits there.
+pub fn unescaped(text: &[u8]) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|it| std::str::from_utf8(it).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = &after[3..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
 /// Whether this process may do what only root may.

@@ -17,7 +17,7 @@ run is on, while services are up that TARKEEP_SERVICES_DOWN names, and for the m
 Examples:
   tarkeep reset --dry-run                        what would be removed
   docker compose run --rm reset                  with the compose file of this project
-  docker compose exec -T -e TARKEEP_ALLOW_RESET=1 backup reset --yes")]
+  docker compose run --rm -T -e TARKEEP_ALLOW_RESET=1 reset --yes")]
 pub struct ResetArgs {
     /// Job whose sources are emptied; to be named where there are several
     #[arg(value_name = "JOB")]

@@ -24,7 +24,7 @@ Examples:
   tarkeep restore latest --force --delete --yes   exactly as it was
   tarkeep restore latest --to here                into a folder
   tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive
-  docker compose exec -T backup restore <x.tar.gz from the host into a container")]
+  docker compose run --rm -T restore - <x.tar.gz  from the host into a container")]
 pub struct RestoreArgs {
     /// Archive to restore from
     #[arg(value_name = "ARCHIVE")]

@@ -182,16 +182,20 @@ fn retyped(args: &ResetArgs) -> String {
 fn restores(sources: &[(Source, (u64, u64))]) -> Result<()> {
     use std::os::unix::ffi::OsStrExt as _;
     for (source, _) in sources.iter().filter(|(source, _)| source.path.is_dir()) {
-        recovered(recover(&source.path)?);
-        let failed = |e| Error::io("list source", &source.path, e);
-        for entry in source.path.read_dir().map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if is_restore_folder(entry.file_name().as_bytes()) {
-                return Err(Error::failed(format!(
-                    "a restore works in {}, or was left there by somebody else: wait until it is done, or move the folder \
-                     away",
-                    printable_path(&entry.path())
-                )));
+        // What is mounted in a source is restored by itself.
+        let mounts = sys::mounts_below(&source.path).into_iter().map(|mount| source.path.join(mount));
+        for folder in std::iter::once(source.path.clone()).chain(mounts) {
+            recovered(recover(&folder)?);
+            let failed = |e| Error::io("list source", &folder, e);
+            for entry in folder.read_dir().map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if is_restore_folder(entry.file_name().as_bytes()) {
+                    return Err(Error::failed(format!(
+                        "a restore works in {}, or was left there by somebody else: wait until it is done, or move the \
+                         folder away",
+                        printable_path(&entry.path())
+                    )));
+                }
             }
         }
     }

@@ -6,7 +6,9 @@ mod streamed;
 mod target;
 mod tell;
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal as _, stderr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,16 +21,17 @@ use crate::command::which::which;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::extract::{Extracted, Fidelity, Hands, Root};
+use crate::extract::{Choice as _, Extracted, Fidelity, Hands, Root};
 use crate::printable::printable_path;
 use crate::progress::Progress;
-use crate::restore::{Amount, Selection, Staging, recover};
+use crate::restore::{Amount, Delete, Selection, Staging, Wish, recover};
 use crate::stop::Stop;
 use crate::sys;
 
 pub(super) use tell::recovered;
 
 /// What goes to one folder.
+#[derive(Clone)]
 struct Part {
     target: PathBuf,
     selection: Selection,
@@ -37,13 +40,52 @@ struct Part {
     rooted: bool,
 }
 
+impl Part {
+    /// The part as mounts divide it: nothing can be renamed into what is mounted in the target from around it. `look`
+    /// counts what is in selections, and says of the entry that each begins with whether it is a folder.
+    fn divided(
+        self,
+        look: impl Fn(&[Selection]) -> Result<Vec<(Amount, Option<bool>)>>,
+    ) -> Result<Vec<Self>> {
+        let mounts: Vec<_> = sys::mounts_below(&self.target)
+            .into_iter()
+            .map(|mount| mount.into_os_string().into_encoded_bytes())
+            .collect();
+        if mounts.is_empty()
+            || self.selection.place(self.selection.prefix()).is_some_and(|base| !base.is_empty())
+        {
+            return Ok(vec![self]);
+        }
+        let looked = look(&self.selection.divided(&mounts).0)?;
+        // What is a file in the archive has no place there, and that will be said.
+        let (mounts, looked): (Vec<_>, Vec<_>) =
+            mounts.into_iter().zip(looked).filter(|(_, (_, folder))| *folder != Some(false)).unzip();
+        let (inner, around) = self.selection.divided(&mounts);
+        let mut amount = self.amount;
+        let mut parts = Vec::new();
+        for ((mount, selection), (within, folder)) in mounts.iter().zip(inner).zip(looked) {
+            amount.entries = amount.entries.saturating_sub(within.entries);
+            amount.bytes = amount.bytes.saturating_sub(within.bytes);
+            // The mere folder may stand for what was not archived.
+            if within.entries > u64::from(folder.is_some()) {
+                let target = self.target.join(OsStr::from_bytes(mount));
+                parts.push(Self { target, selection, amount: within, rooted: folder.is_some() });
+            }
+        }
+        if amount.entries > 0 {
+            parts.insert(0, Self { selection: around, amount, ..self });
+        }
+        Ok(parts)
+    }
+}
+
 /// Restore what was asked for. Nothing is touched before all is known to be there and to fit.
 ///
 /// # Errors
 /// If anything is wrong with what was asked for, with the archive, or with the target.
 pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let began = Instant::now();
-    let which = which(&args.archive, config)?;
+    let which = which(&args.archive, config, stop)?;
     let mut file = which.open()?;
     if which.is_stdin() {
         file = input::kept(file, args, config, stop)?;
@@ -66,7 +108,7 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
             let damage = text.strip_prefix(&front).unwrap_or(&text).to_string();
             streamed::run(plan, &archive.into_unindexed(damage))
         }
-        parts => indexed::run(&plan, &archive, &parts?),
+        parts => indexed::run(&plan, &archive, parts?),
     }
 }
 
@@ -93,11 +135,12 @@ impl Plan<'_> {
         extract: impl Fn(&Part, &Root, Hands) -> Result<Extracted>,
     ) -> Result<Option<Extracted>> {
         let args = self.args;
+        let mut needs = target::Needs::default();
         for part in parts {
             if !args.dry_run {
                 tell::recovered(recover(&part.target)?);
             }
-            target::check(args, self.config, part)?;
+            target::check(args, self.config, part, &mut needs)?;
         }
         if !tell::confirmed(args, heading, parts)? {
             return Ok(None);
@@ -116,8 +159,10 @@ impl Plan<'_> {
         let draw = !args.json && stderr().is_terminal();
         bar::with(draw.then_some(&progress), || {
             let mut all = Extracted::default();
+            let mut staged = Vec::new();
+            let targets: Vec<_> = parts.iter().map(|part| part.target.as_path()).collect();
             for part in parts {
-                let staging = Staging::begin(&part.target)?;
+                let mut staging = Staging::begin(&part.target)?;
                 let root = Root::open(&staging.new_tree())?;
                 let extracted = extract(part, &root, hands)?;
                 if extracted.entries == 0 && extracted.refused.count + extracted.lost.count > 0 {
@@ -127,10 +172,15 @@ impl Plan<'_> {
                         why.map_or("", String::as_str)
                     )));
                 }
-                let tops = part.selection.tops();
-                staging.swap(args.delete.then_some(&tops[..]), &spare, part.selection.kept(part.rooted))?;
+                let delete = if args.delete { Delete::of(part.selection.extent()) } else { Delete::Nothing };
+                let kept =
+                    part.selection.kept(part.rooted).into_iter().chain(extracted.implied.iter().cloned());
+                let kept = kept.collect();
+                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept, others: &targets })?;
+                staged.push(staging);
                 all.add(extracted);
             }
+            Staging::swap(staged)?;
             Ok(Some(all))
         })
     }

@@ -6,18 +6,18 @@
 
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Mutex;
 
 use crossbeam_channel::bounded;
-use rustix::fs::ftruncate;
+use rustix::fs::{fchmod, ftruncate};
 use worker::Worker;
 
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
-use super::{Choice, Extracted, Hands, Named, sparse};
+use super::{Choice, Extracted, FOLDER_MODE, Hands, Named, sparse};
 use crate::archive::index::{EntryRecord, SegmentKind};
 use crate::archive::reader::{Archive, Segment};
 use crate::archive::stream::Member;
@@ -35,7 +35,7 @@ use crate::threads::spawn;
 pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands) -> Result<Extracted> {
     let extraction =
         Extraction { archive, root, choice, hands, last: Mutex::default(), lost: Mutex::default() };
-    let folders = extraction.folders()?;
+    let implied = extraction.folders()?;
     let (mut extracted, mut metadata) = extraction.segments()?;
     let last = std::mem::take(&mut *extraction.lock_last());
     extraction.hard_links(&last.links, &mut extracted)?;
@@ -45,12 +45,17 @@ pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands
         let place = Place::new(folder.as_fd(), name, root.shown(&place))?;
         metadata.on_open(place.open_file()?.as_fd(), &member, place.shown())?;
     }
+    extracted.entries += last.folders.len() as u64;
     // Descending by name: what is in a folder comes before the folder.
     for (place, member) in last.folders.into_iter().rev() {
         let folder = extraction.folder(&place)?;
         metadata.on_open(folder.as_fd(), &member, &root.shown(&place))?;
     }
-    extracted.entries += folders;
+    for place in &implied {
+        let folder = extraction.folder(place)?;
+        fchmod(&folder, FOLDER_MODE).map_err(|e| Error::io("set the mode of", root.shown(place), e))?;
+    }
+    extracted.implied = implied;
     extracted.unapplied = metadata.unapplied;
     extracted.lost.add(std::mem::take(&mut *extraction.lock_lost()));
     Ok(extracted)
@@ -142,36 +147,38 @@ impl Extraction<'_> {
         self.root.folder(name).map_err(|e| Error::io("open folder", self.root.shown(name), e))
     }
 
-    /// Make all folders, those too that are only the beginning of a name. How many are entries.
-    fn folders(&self) -> Result<u64> {
-        let mut count = 0;
+    /// Make all folders: those too that are only the beginning of a name, which are given back.
+    fn folders(&self) -> Result<BTreeSet<Vec<u8>>> {
+        let mut implied = BTreeSet::new();
         let mut made = Vec::new();
         for entry in self.choice.entries(self.archive) {
             self.hands.stop.check()?;
             let entry = entry?;
             let Some(place) = self.place(&entry.name) else { continue };
-            let folder = if entry.kind == Kind::Directory {
-                count += 1;
-                &place[..]
-            } else {
-                split(&place).0
-            };
+            let folder = if entry.kind == Kind::Directory { &place[..] } else { split(&place).0 };
             if made != folder {
-                self.make_folders(folder)?;
+                self.make_folders(folder, &mut implied)?;
                 made = folder.to_vec();
             }
+            if entry.kind == Kind::Directory {
+                implied.remove(folder);
+            }
         }
-        Ok(count)
+        Ok(implied)
     }
 
-    fn make_folders(&self, name: &[u8]) -> Result<()> {
-        if name.is_empty() || self.root.folder(name).is_ok() {
-            return Ok(());
+    fn make_folders(&self, name: &[u8], made: &mut BTreeSet<Vec<u8>>) -> Result<()> {
+        let missing = |name: &&[u8]| !name.is_empty() && self.root.folder(name).is_err();
+        let mut names: Vec<_> =
+            std::iter::successors(Some(name), |name| Some(split(name).0)).take_while(missing).collect();
+        while let Some(name) = names.pop() {
+            let (above, last) = split(name);
+            let above = self.folder(above)?;
+            if Place::new(above.as_fd(), last, self.root.shown(name))?.make_folder()? {
+                made.insert(name.to_vec());
+            }
         }
-        let (above, last) = split(name);
-        self.make_folders(above)?;
-        let above = self.folder(above)?;
-        Place::new(above.as_fd(), last, self.root.shown(name))?.make_folder().map(|_| ())
+        Ok(())
     }
 
     /// Decompress the segments that hold anything wanted, and write it.

@@ -8,6 +8,9 @@ mod root;
 mod sparse;
 mod stream;
 
+use std::collections::BTreeSet;
+
+use rustix::fs::Mode;
 use serde::Serialize;
 
 pub use clean::clean;
@@ -22,6 +25,9 @@ use crate::archive::reader::Archive;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::stop::Stop;
+
+/// The mode of a folder that has no entry of its own.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Which entries are wanted, and where each goes.
 pub trait Choice: Sync {
@@ -94,6 +100,9 @@ pub struct Extracted {
     pub refused: Named,
     /// What could not be read, where that is no failure.
     pub lost: Named,
+    /// Places of folders that no entry is of: they were made for what is in them.
+    #[serde(skip)]
+    pub implied: BTreeSet<Vec<u8>>,
 }
 
 impl Extracted {

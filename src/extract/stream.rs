@@ -6,19 +6,19 @@
 
 mod refusal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use refusal::{No, no_folder};
-use rustix::fs::{AtFlags, FileType, Mode, ftruncate, readlinkat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, ftruncate, readlinkat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::clean::{check_link, clean};
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
-use super::{Extracted, Hands, sparse};
+use super::{Extracted, FOLDER_MODE, Hands, sparse};
 use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
 use crate::entry::Kind;
 use crate::error::{Error, Result};
@@ -30,19 +30,17 @@ pub const ENTRIES_MAX: u64 = 10_000_000;
 /// Bytes of attributes of folders that are kept until all folders are filled.
 const ATTRIBUTES_KEPT: usize = 64 << 20;
 
-/// The mode of a folder that has no entry of its own.
-const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
-
 /// Where an entry goes, by its cleaned name; nowhere if it is not wanted.
 pub type Places<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
 
-/// Extract a stream below the root, which is empty. `archive` is for messages.
+/// Extract a stream below the root, which is empty. `archive` is for messages. `input` gives the stream, from its beginning
+/// each time: where a hard link was chosen and its file was not, the link becomes the file, which may stand anywhere.
 ///
 /// # Errors
 /// If anything cannot be written, or the stream is damaged. What was extracted stays: the root should be one that can be
 /// thrown away.
 pub fn extract_stream(
-    input: Input,
+    input: &dyn Fn() -> Result<Input>,
     archive: &Path,
     root: &Root,
     places: Places,
@@ -55,13 +53,15 @@ pub fn extract_stream(
         metadata: Metadata::new(hands.fidelity),
         extracted: Extracted::default(),
         folders: BTreeMap::new(),
+        alone: BTreeMap::new(),
         attributes: 0,
         folder: None,
         buffer: vec![0; 256 * 1024],
     };
-    let mut stream = Stream::new(input);
+    let mut stream = Stream::new(input()?);
     let mut last = None;
     let read = extraction.read(&mut stream, &mut last);
+    let read = read.and_then(|()| extraction.stand_in(input, &mut last));
     hands.stop.check()?;
     match read {
         Ok(()) => {}
@@ -86,7 +86,9 @@ struct Extraction<'a> {
     extracted: Extracted,
     /// Folders by place: metadata that they get at the end, where they have an entry.
     folders: BTreeMap<Vec<u8>, Option<Member>>,
-    /// Bytes of attributes in there.
+    /// Places of hard links to files that were not chosen, and the names of those.
+    alone: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Bytes of attributes of folders.
     attributes: usize,
     /// The folder that was used last.
     folder: Option<(Vec<u8>, OwnedFd)>,
@@ -131,6 +133,52 @@ impl Extraction<'_> {
         Ok(())
     }
 
+    /// The files that links lead to, extracted in the place of the first; further links are links to that.
+    fn stand_in(&mut self, input: &dyn Fn() -> Result<Input>, last: &mut Option<Vec<u8>>) -> Result<(), No> {
+        let mut links: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+        for (place, target) in std::mem::take(&mut self.alone) {
+            links.entry(target).or_default().push(place);
+        }
+        if links.is_empty() {
+            return Ok(());
+        }
+        let mut found = BTreeSet::new();
+        let mut stream = Stream::new(input().map_err(No::Failed)?);
+        while let Some(mut member) = stream.next_member()? {
+            self.hands.stop.check().map_err(No::Failed)?;
+            let Some(places) = clean(&member.name).ok().and_then(|name| links.get(&name)) else { continue };
+            if member.kind != Kind::File {
+                continue;
+            }
+            *last = Some(member.name.clone());
+            self.restrain(&mut member);
+            let (first, size) = (&places[0], member.size);
+            for (number, place) in places.iter().enumerate() {
+                let made = if number == 0 {
+                    self.entry(member.clone(), place, &mut stream)
+                } else {
+                    let (above, name) = split(place);
+                    let folder = self.take_folder(above)?;
+                    let at = Place::new(folder.as_fd(), name, self.root.shown(place))?;
+                    self.link_to(first, place, &at)
+                };
+                match made {
+                    Ok(made) => {
+                        found.insert(place.clone());
+                        self.extracted.entries += u64::from(made);
+                        self.extracted.bytes += if made && number == 0 { size } else { 0 };
+                    }
+                    Err(No::Refused(why)) => self.refuse(place, &why),
+                    Err(no) => return Err(no),
+                }
+            }
+        }
+        for place in links.values().flatten().filter(|place| !found.contains(*place)) {
+            self.refuse(place, "a hard link to no file of the archive");
+        }
+        Ok(())
+    }
+
     fn refuse(&mut self, name: &[u8], why: &str) {
         self.extracted.refused.note(format!("{}: {why}", printable(name)));
     }
@@ -160,6 +208,7 @@ impl Extraction<'_> {
             }
             return Ok(self.keep(place, member));
         }
+        self.alone.remove(place);
         let (above, name) = split(place);
         let folder = self.take_folder(above)?;
         let made = {
@@ -250,14 +299,23 @@ impl Extraction<'_> {
     fn hard_link(&mut self, target: &[u8], place: &[u8], at: &Place) -> Result<bool, No> {
         let cleaned =
             clean(target).map_err(|why| No::Refused(format!("a hard link to a file of which {why}")))?;
-        let of = (self.places)(&cleaned).ok_or("a hard link to a file that is not restored with it")?;
+        let Some(of) = (self.places)(&cleaned) else {
+            self.make_room(at, place)?;
+            self.alone.insert(place.to_vec(), cleaned);
+            return Ok(false);
+        };
         if of == place {
             return Err("a hard link to itself".into());
         }
-        let (above, name) = split(&of);
+        self.link_to(&of, place, at)
+    }
+
+    /// Another name of what is at this place.
+    fn link_to(&mut self, of: &[u8], place: &[u8], at: &Place) -> Result<bool, No> {
+        let (above, name) = split(of);
         let none = "a hard link to what is not there, or only through a link";
         let folder = self.root.folder(above).map_err(|_| none)?;
-        let of = Place::new(folder.as_fd(), name, self.root.shown(&of)).map_err(|_| none)?;
+        let of = Place::new(folder.as_fd(), name, self.root.shown(of)).map_err(|_| none)?;
         let (folder, name) = of.at();
         let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| none)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -372,10 +430,12 @@ impl Extraction<'_> {
         for (place, member) in std::mem::take(&mut self.folders).into_iter().rev() {
             let shown = self.root.shown(&place);
             let folder = self.root.folder(&place).map_err(|e| Error::io("open folder", &shown, e))?;
-            match member {
-                Some(member) => self.metadata.on_open(folder.as_fd(), &member, &shown)?,
-                None => rustix::fs::fchmod(&folder, FOLDER_MODE)
-                    .map_err(|e| Error::io("set the mode of", &shown, e))?,
+            if let Some(member) = member {
+                self.metadata.on_open(folder.as_fd(), &member, &shown)?;
+            } else {
+                rustix::fs::fchmod(&folder, FOLDER_MODE)
+                    .map_err(|e| Error::io("set the mode of", &shown, e))?;
+                self.extracted.implied.insert(place);
             }
         }
         self.extracted.unapplied = self.metadata.unapplied;

@@ -260,25 +260,8 @@ fn mounted_from(path: &Path) -> Option<PathBuf> {
 fn root_of(mounts: &[u8], number: u64) -> Option<PathBuf> {
     mounts.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        (fields.next()? == number.to_string().as_bytes()).then(|| fields.nth(2))?.map(unescaped)
+        (fields.next()? == number.to_string().as_bytes()).then(|| fields.nth(2))?.map(sys::unescaped)
     })
-}
-
-/// Blanks, line ends and backslashes are three octal digits there.
-fn unescaped(text: &[u8]) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|it| std::str::from_utf8(it).ok());
-        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            bytes.push(byte);
-            rest = &after[3..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
 }
 
 /// Whether a path in a file system would be the system's own, or a home, if that were the root file system: a container

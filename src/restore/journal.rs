@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
 use serde::{Deserialize, Serialize};
 
-use super::swap::Merged;
+use crate::entry::Timestamp;
 
 /// The journal's name in the folder of a restore.
 pub const JOURNAL: &str = "journal";
@@ -33,16 +33,36 @@ pub struct Journal {
     pub becomes: Option<Vec<u8>>,
     /// What is in the old and not in the new, and is to go: relative names, as bytes, what is in a folder before it.
     pub delete: Vec<Vec<u8>>,
-    /// Folders that are in both.
+    /// Folders that are in both, from the outermost in.
     pub merged: Vec<Merged>,
-    /// Folders whose owner, mode and times stay as they are; the empty name is the target itself.
-    pub kept: Vec<Vec<u8>>,
+    /// Folders whose mode is in the way, from the outermost in.
+    pub opened: Vec<Opened>,
+}
+
+/// A folder that is in the new tree and in the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Relative, as bytes; the empty name is the target itself.
+    pub name: Vec<u8>,
+    /// The time that it has in the new tree: taking out what is in it changes that.
+    pub time: Timestamp,
+    /// Whether owner, mode and time stay as they are in the target.
+    pub kept: bool,
+}
+
+/// A folder that its owner may not change, which only root can all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Relative, as bytes.
+    pub name: Vec<u8>,
+    /// The mode that it has in the end; none where it goes.
+    pub bits: Option<u32>,
 }
 
 impl Journal {
     /// Of a restore that begins.
     pub fn extracting(becomes: Option<Vec<u8>>) -> Self {
-        Self { phase: Phase::Extracting, becomes, delete: Vec::new(), merged: Vec::new(), kept: Vec::new() }
+        Self { phase: Phase::Extracting, becomes, delete: Vec::new(), merged: Vec::new(), opened: Vec::new() }
     }
 
     /// Write it, so that after a power failure it is there whole or not at all.

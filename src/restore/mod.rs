@@ -5,14 +5,18 @@
 
 pub mod paths;
 
+mod found;
 mod journal;
 mod names;
+mod plan;
 mod selection;
 mod spool;
 mod staging;
 mod swap;
+mod tree;
 
 pub use names::Names;
+pub use plan::{Delete, Wish};
 pub use selection::{Amount, Selection};
 pub use spool::spool;
 pub use staging::{Recovered, Staging, recover};

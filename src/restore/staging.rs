@@ -1,5 +1,6 @@
 //! The folder that a restore works in, beside or in its target, and what becomes of one that was left.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, DirEntry, remove_dir_all, remove_file};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::ErrorKind;
@@ -8,11 +9,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat, syncfs};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fremovexattr, openat, syncfs};
 use rustix::process::geteuid;
 
 use super::journal::{JOURNAL, Journal, Phase};
-use super::swap::{self, Id};
+use super::plan::{Plan, Wish, plan};
+use super::{swap, tree};
 use crate::entry::{RESTORE_FOLDER, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
@@ -22,6 +24,8 @@ use crate::sys::failpoint;
 const NEW: &str = "new";
 /// What had to make room, in it.
 const OLD: &str = "old";
+/// The attribute that says which ACL is handed down.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// A restore under way. Dropped before [`Staging::swap`], it is undone.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Staging {
     /// Open and locked as long as we live.
     fd: OwnedFd,
     becomes: Option<Vec<u8>>,
+    /// What is to be done when the new tree is complete, or was to be done when it was interrupted.
+    journal: Journal,
     /// Whether dropping it takes it away.
     undo: bool,
 }
@@ -70,12 +76,15 @@ impl Staging {
             .ok_or_else(|| Error::failed(format!("another restore took {}", printable_path(&folder))))?;
         staging.becomes.clone_from(&becomes);
         staging.undo = true;
+        // What is made in it is not to have the ACL that the folder around it hands down.
+        let _ = fremovexattr(&staging.fd, DEFAULT_ACL);
         // What becomes a folder of its own is made as mkdir makes one; all else is nobody's business yet.
         let mode = if exists { 0o700 } else { 0o777 };
         let new = staging.new_tree();
         DirBuilder::new().mode(mode).create(&new).map_err(|e| Error::io("make folder", &new, e))?;
         make(&folder.join(OLD))?;
-        staging.note(&Journal::extracting(becomes))?;
+        staging.journal = Journal::extracting(becomes);
+        staging.note(&staging.journal)?;
         Ok(staging)
     }
 
@@ -90,7 +99,7 @@ impl Staging {
             Err(e) => return Err(Error::io("lock folder", folder, e)),
         }
         let (home, folder) = (home.to_path_buf(), folder.to_path_buf());
-        Ok(Some(Self { home, folder, fd, becomes: None, undo: false }))
+        Ok(Some(Self { home, folder, fd, becomes: None, journal: Journal::extracting(None), undo: false }))
     }
 
     /// Where to extract to.
@@ -98,47 +107,72 @@ impl Staging {
         self.folder.join(NEW)
     }
 
-    /// Give everything its place. With `delete`, what the target has and the new tree has not goes; below these names
-    /// only, where there are any. Folders with one of the names in `kept` are there only for what is in them: where the
-    /// target has them, they stay as they are. What is in `spare` is never removed: the archives.
+    /// Decide what will happen, now that the new tree is complete; nothing of the old is touched yet.
     ///
     /// # Errors
-    /// If something fails. What was not swapped in by then is by the next restore.
-    pub fn swap(mut self, delete: Option<&[Vec<u8>]>, spare: &[Id], kept: Vec<Vec<u8>>) -> Result<()> {
+    /// If not everything could get its place.
+    pub fn decide(&mut self, wish: &Wish) -> Result<()> {
         failpoint("restore-extracted");
         let new = self.new_tree();
-        let delete = match (delete, &self.becomes) {
-            (Some(below), None) => swap::extra(&new, &self.home, below, spare)?,
-            _ => Vec::new(),
-        };
-        let merged = if self.becomes.is_none() { swap::check(&new, &self.home, spare)? } else { Vec::new() };
+        let plan = if self.becomes.is_none() { plan(&new, &self.home, wish)? } else { Plan::default() };
+        swap::remove(&new, &plan.left_out)?;
+        let Plan { delete, merged, opened, .. } = plan;
         self.sync()?;
-        let journal = Journal { phase: Phase::Swapping, becomes: self.becomes.clone(), delete, merged, kept };
-        self.note(&journal)?;
-        self.undo = false;
-        failpoint("restore-noted");
-        self.finish(&journal)
+        let becomes = self.becomes.clone();
+        self.journal = Journal { phase: Phase::Swapping, becomes, delete, merged, opened };
+        Ok(())
     }
 
-    fn finish(&self, journal: &Journal) -> Result<()> {
-        let new = self.new_tree();
+    /// Give everything its place, in all of these folders: the first is begun when it is sure that each will be finished,
+    /// be it by the next restore.
+    ///
+    /// # Errors
+    /// If something fails: what is not in its place by then gets it with the next restore.
+    pub fn swap(mut all: Vec<Self>) -> Result<()> {
+        for staging in &all {
+            staging.note(&staging.journal)?;
+        }
+        all.iter_mut().for_each(|staging| staging.undo = false);
+        failpoint("restore-noted");
+        all.iter_mut().try_for_each(Self::finish)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let (new, journal) = (self.new_tree(), &self.journal);
         match &journal.becomes {
-            Some(name) => swap::become_folder(&new, &self.home, name)?,
+            Some(name) => {
+                if let Err(error) = swap::become_folder(&new, &self.home, name) {
+                    // Somebody made it meanwhile. Nobody has anything of ours, and never will.
+                    self.undo = error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
+                    return Err(error);
+                }
+            }
             // All was in its place already when it was interrupted: see `remove`.
             None if new.symlink_metadata().is_err() => {}
-            None => {
-                // First, as taking a name out of a folder changes the time that the folder is given with its content.
-                swap::remove(&self.home, &journal.delete)?;
-                failpoint("restore-deleted");
-                swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged, &journal.kept)?;
-            }
+            None => self.replace().map_err(|e| {
+                Error::failed(format!(
+                    "{e}; in {} some of the old is replaced and some is not: mend that, and the next restore to there \
+                     finishes it",
+                    printable_path(&self.home)
+                ))
+            })?,
         }
         failpoint("restore-swapped");
         self.sync()?;
         self.remove()?;
         // Our own folder stood in the target, and its going changed the target's time again.
-        let own = journal.merged.iter().find(|(name, _)| name.is_empty() && !journal.kept.contains(name));
-        own.map_or(Ok(()), |(_, time)| swap::set_time(&self.home, *time))
+        let own = self.journal.merged.iter().find(|merged| merged.name.is_empty() && !merged.kept);
+        own.map_or(Ok(()), |merged| swap::set_time(&self.home, merged.time))
+    }
+
+    fn replace(&self) -> Result<()> {
+        let (new, journal) = (self.new_tree(), &self.journal);
+        swap::open_up(&new, &self.home, &journal.opened)?;
+        // First, as taking a name out of a folder changes the time that the folder is given with its content.
+        swap::remove(&self.home, &journal.delete)?;
+        failpoint("restore-deleted");
+        swap::merge(&new, &self.home, &self.folder.join(OLD), &journal.merged)?;
+        swap::close(&self.home, &journal.opened)
     }
 
     fn sync(&self) -> Result<()> {
@@ -156,8 +190,8 @@ impl Staging {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("empty folder", &self.folder, e)),
             _ => Ok(()),
         };
-        for tree in [NEW, OLD] {
-            gone(remove_dir_all(self.folder.join(tree)))?;
+        for name in [NEW, OLD] {
+            tree::remove(&self.folder, OsStr::new(name))?;
         }
         gone(remove_file(self.folder.join(JOURNAL)))?;
         remove_dir_all(&self.folder).map_err(|e| Error::io("remove folder", &self.folder, e))
@@ -194,14 +228,25 @@ pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
         let Ok(listing) = home.read_dir() else { continue };
         for found in listing.flatten().filter(is_ours) {
             let folder = found.path();
-            let Some(staging) = Staging::open(home, &folder)? else { continue };
+            let Some(mut staging) = Staging::open(home, &folder)? else { continue };
             let journal =
                 Journal::read(&staging.fd).map_err(|e| Error::io("read the journal in", &folder, e))?;
             // One beside the target may be of a neighbour, who is served all the same.
             match journal {
                 Some(journal) if journal.phase == Phase::Swapping => {
-                    staging.finish(&journal)?;
-                    recovered.push(Recovered::Finished(folder));
+                    staging.journal = journal;
+                    match staging.finish() {
+                        Err(error) if staging.undo => {
+                            log::warn!("{error}");
+                            staging.undo = false;
+                            staging.remove()?;
+                            recovered.push(Recovered::Undone(folder));
+                        }
+                        finished => {
+                            finished?;
+                            recovered.push(Recovered::Finished(folder));
+                        }
+                    }
                 }
                 // Not begun yet, or over: which of the two, nobody knows.
                 None if folder.read_dir().is_ok_and(|mut listing| listing.next().is_none()) => {

@@ -1,210 +1,84 @@
 //! The new in the place of the old, name by name, in a way that can be done again from any point on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid,
-    XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, fstat, futimens, openat, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, fchmod,
+    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with,
+    unlinkat,
 };
 use rustix::io::Errno;
 
-use crate::entry::{Timestamp, is_restore_folder};
+use super::found::{Found, joined, names};
+use super::journal::{Merged, Opened};
+use super::tree;
+use crate::entry::Timestamp;
 use crate::error::{Error, Result};
+use crate::extract::{Root, split};
 use crate::printable::printable_path;
+use crate::sys;
 
-/// What a file system keeps at its root for itself.
-const FOUND: &[u8] = b"lost+found";
+/// What is added to the mode of a folder that its owner may not change.
+const OPEN: u32 = 0o700;
 
-fn open(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).map_err(|e| Error::io("open folder", path, e))
-}
-
-fn open_in(folder: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
-}
-
-fn look(folder: &OwnedFd, name: &CStr) -> Result<Option<Stat>, Errno> {
-    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-fn is_folder(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-/// The names in a folder, sorted, without those of restores.
-fn names(folder: &OwnedFd) -> Result<Vec<CString>, Errno> {
-    let mut names: Vec<CString> = Dir::read_from(folder)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
-        .collect::<Result<_, _>>()?;
-    names.retain(|name| {
-        let name = name.to_bytes();
-        name != b"." && name != b".." && !is_restore_folder(name)
-    });
-    names.sort();
-    Ok(names)
-}
-
-fn shown(path: &Path, name: &CStr) -> std::path::PathBuf {
-    path.join(OsStr::from_bytes(name.to_bytes()))
-}
-
-/// A folder that is in the new tree and in the target, and the time that it has in the new one: taking out what is in it
-/// changes that.
-pub type Merged = (Vec<u8>, Timestamp);
-
-/// Whether everything new can get to its place by renaming. The folders that have to be merged.
+/// Let ourselves into folders whose modes are in the way, wherever they stand by now.
 ///
 /// # Errors
-/// If another file system is mounted at a folder that gets something new, or a folder that would have to make room holds
-/// what is in `spare`.
-pub fn check(new: &Path, target: &Path, spare: &[Id]) -> Result<Vec<Merged>> {
-    let (from, to) = (open(new)?, open(target)?);
-    let device = fstat(&from).map_err(|e| Error::io("look at", new, e))?.st_dev;
-    let mut merged = Vec::new();
-    let extra = Extra { below: &[], spare, device };
-    extra.check_in(&from, &to, target, &[], &mut merged)?;
-    Ok(merged)
+/// If one cannot be looked at.
+pub fn open_up(new: &Path, target: &Path, opened: &[Opened]) -> Result<()> {
+    each(new, opened, |_, found| Some(found.bits() | OPEN))?;
+    each(target, opened, |_, found| Some(found.bits() | OPEN))
 }
 
-fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
-    if folder.is_empty() { last.to_bytes().to_vec() } else { [folder, b"/", last.to_bytes()].concat() }
-}
-
-/// What the target has and the new tree has not, what is in a folder before the folder. With names in `below`, only what
-/// is at or below one of them. What is in `spare`, by device and inode, stays, and so do other file systems.
+/// Give these folders of the target the modes that they have in the end.
 ///
 /// # Errors
-/// If a folder cannot be read.
-pub fn extra(new: &Path, target: &Path, below: &[Vec<u8>], spare: &[Id]) -> Result<Vec<Vec<u8>>> {
-    let mut found = Vec::new();
-    let target_fd = open(target)?;
-    let device = fstat(&target_fd).map_err(|e| Error::io("look at", target, e))?.st_dev;
-    let extra = Extra { below, spare, device };
-    extra.folder(Some(&open(new)?), &target_fd, target, &[], &mut found)?;
-    Ok(found)
+/// If one cannot be set.
+pub fn close(target: &Path, opened: &[Opened]) -> Result<()> {
+    // What is in a folder first, as nothing in it can be reached afterwards.
+    let opened: Vec<_> = opened.iter().rev().cloned().collect();
+    each(target, &opened, |opened, _| opened.bits)
 }
 
-/// A file or folder, whatever its name: device and inode.
-pub type Id = (u64, u64);
-
-struct Extra<'a> {
-    below: &'a [Vec<u8>],
-    spare: &'a [Id],
-    device: u64,
-}
-
-impl Extra<'_> {
-    fn check_in(
-        &self,
-        from: &OwnedFd,
-        to: &OwnedFd,
-        path: &Path,
-        name: &[u8],
-        merged: &mut Vec<Merged>,
-    ) -> Result<()> {
-        let failed = |e| Error::io("look at", path, e);
-        if fstat(to).map_err(failed)?.st_dev != self.device {
-            return Err(Error::failed(format!(
-                "{} is another file system than the folder around it: restore what is in it by itself, with --to",
-                printable_path(path)
-            )));
-        }
-        let stat = fstat(from).map_err(failed)?;
-        merged.push((name.to_vec(), Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }));
-        for last in names(from).map_err(failed)? {
-            let (ours, theirs) = (look(from, &last).map_err(failed)?, look(to, &last).map_err(failed)?);
-            if ours.as_ref().is_some_and(is_folder) && theirs.as_ref().is_some_and(is_folder) {
-                let below = shown(path, &last);
-                let from = open_in(from, &last).map_err(|e| Error::io("open folder", &below, e))?;
-                let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
-                self.check_in(&from, &to, &below, &joined(name, &last), merged)?;
-            } else if let Some(theirs) = theirs.as_ref().filter(|theirs| ours.is_some() && is_folder(theirs))
-            {
-                let below = shown(path, &last);
-                let to = open_in(to, &last).map_err(|e| Error::io("open folder", &below, e))?;
-                if self.spares(theirs)
-                    || self.folder(None, &to, &below, &joined(name, &last), &mut Vec::new())?
-                {
-                    return Err(Error::failed(format!(
-                        "{} is no folder in the archive, and here archives are kept in it, or another file system is mounted: \
-                     move it away, or restore with --to",
-                        printable_path(&below)
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn spares(&self, stat: &Stat) -> bool {
-        stat.st_dev != self.device || self.spare.contains(&(stat.st_dev, stat.st_ino))
-    }
-
-    /// Whether something in the folder stays that is in no archive.
-    fn folder(
-        &self,
-        new: Option<&OwnedFd>,
-        target: &OwnedFd,
-        path: &Path,
-        prefix: &[u8],
-        found: &mut Vec<Vec<u8>>,
-    ) -> Result<bool> {
-        let failed = |e| Error::io("look at", path, e);
-        let kept: BTreeSet<CString> = match new {
-            Some(new) => names(new).map_err(failed)?.into_iter().collect(),
-            None => BTreeSet::new(),
+fn each(root: &Path, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option<u32>) -> Result<()> {
+    for it in opened {
+        let shown = root.join(OsStr::from_bytes(&it.name));
+        let failed = |e: Errno| Error::io("set the mode of", &shown, e);
+        let set = |found: Option<Found>| {
+            let mine =
+                |found: &Found| found.is_folder() && found.owner == rustix::process::geteuid().as_raw();
+            let bits = found.filter(mine).and_then(|found| Some((bits(it, &found)?, found.bits())));
+            bits.filter(|(bits, now)| bits != now).map(|(bits, _)| bits)
         };
-        let mut stays = false;
-        for name in names(target).map_err(failed)? {
-            let place = joined(prefix, &name);
-            if prefix.is_empty() && name.to_bytes() == FOUND {
-                continue;
+        if it.name.is_empty() {
+            let found = Found::at(CWD, &c_path(root)?).map_err(failed)?;
+            if let Some(bits) = set(found) {
+                let set = std::fs::set_permissions(root, std::fs::Permissions::from_mode(bits));
+                set.map_err(|e| Error::io("set the mode of", &shown, e))?;
             }
-            let within = self.below.is_empty() || self.below.iter().any(|top| is_at_or_below(&place, top));
-            let above = self.below.iter().any(|top| is_at_or_below(top, &place));
-            if !within && !above {
-                continue;
-            }
-            let mut gone = within && !kept.contains(&name);
-            let Some(stat) = look(target, &name).map_err(failed)? else { continue };
-            if self.spares(&stat) {
-                if gone {
-                    let what = "archives are kept there, or it is another file system";
-                    log::warn!("{} stays: {what}", printable_path(&shown(path, &name)));
-                }
-                stays = true;
-                continue;
-            }
-            if is_folder(&stat) {
-                let inner = shown(path, &name);
-                let theirs = open_in(target, &name).map_err(|e| Error::io("open folder", &inner, e))?;
-                let ours = new.and_then(|new| open_in(new, &name).ok());
-                if self.folder(ours.as_ref(), &theirs, &inner, &place, found)? {
-                    stays = true;
-                    gone = false;
-                }
-            }
-            if gone {
-                found.push(place);
-            }
+            continue;
         }
-        Ok(stays)
+        let (above, last) = split(&it.name);
+        let above = match Root::open(root)?.folder(above) {
+            Ok(above) => above,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(e) => return Err(failed(e)),
+        };
+        let last = CString::new(last).map_err(|_| failed(Errno::INVAL))?;
+        if let Some(bits) = set(Found::at(&above, &last).map_err(failed)?) {
+            chmodat(&above, &last, Mode::from_raw_mode(bits), AtFlags::empty()).map_err(failed)?;
+        }
     }
+    Ok(())
 }
 
-fn is_at_or_below(name: &[u8], folder: &[u8]) -> bool {
-    name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.join(".").as_os_str().as_bytes()).map_err(|_| Error::io("look at", path, Errno::INVAL))
 }
 
 /// Remove these names. Those that are gone already are no trouble.
@@ -215,10 +89,10 @@ pub fn remove(target: &Path, delete: &[Vec<u8>]) -> Result<()> {
     if delete.is_empty() {
         return Ok(());
     }
-    let root = crate::extract::Root::open(target)?;
+    let root = Root::open(target)?;
     for name in delete {
         let shown = root.shown(name);
-        let (folder, last) = crate::extract::split(name);
+        let (folder, last) = split(name);
         let folder = match root.folder(folder) {
             Ok(folder) => folder,
             // Gone, or by now a file or a link of the new tree stands there.
@@ -243,19 +117,22 @@ pub fn remove(target: &Path, delete: &[Vec<u8>]) -> Result<()> {
 /// The new tree becomes this folder, where there was none.
 ///
 /// # Errors
-/// If something has the name by now.
+/// With the cause `AlreadyExists` if something has the name by now.
 pub fn become_folder(new: &Path, home: &Path, name: &[u8]) -> Result<()> {
-    let home_fd = open(home)?;
-    let target = home.join(OsStr::from_bytes(name));
+    let home_root = Root::open(home)?;
+    let target = home_root.shown(name);
     let to = OsStr::from_bytes(name);
-    let renamed = match renameat_with(CWD, new, &home_fd, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => renameat(CWD, new, &home_fd, to),
+    let renamed = match renameat_with(CWD, new, home_root.fd(), to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => renameat(CWD, new, home_root.fd(), to),
         other => other,
     };
     match renamed {
         Ok(()) => Ok(()),
         // Done before we were interrupted.
         Err(Errno::NOENT) if target.is_dir() => Ok(()),
+        Err(Errno::NOTEMPTY | Errno::NOTDIR) => {
+            Err(Error::io("give the restored folder its name,", &target, Errno::EXIST))
+        }
         Err(e) => Err(Error::io("give the restored folder its name,", &target, e)),
     }
 }
@@ -264,59 +141,114 @@ pub fn become_folder(new: &Path, home: &Path, name: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// If something cannot be moved.
-pub fn merge(new: &Path, target: &Path, old: &Path, merged: &[Merged], kept: &[Vec<u8>]) -> Result<()> {
-    let kept: BTreeSet<_> = kept.iter().collect();
-    let merged = merged.iter().filter(|(name, _)| !kept.contains(name));
-    let times = merged.map(|(name, time)| (name.as_slice(), *time)).collect();
-    let merge = Merge { target, old: open(old)?, times };
-    merge.folder(&open(new)?, &open(target)?, &[], &mut 0)
+pub fn merge(new: &Path, target: &Path, old: &Path, merged: &[Merged]) -> Result<()> {
+    let times = merged.iter().filter(|it| !it.kept).map(|it| (it.name.as_slice(), it.time)).collect();
+    let (new, target, old) = (Root::open(new)?, Root::open(target)?, Root::open(old)?);
+    let mut merge = Merge { new, target, old, times, count: 0 };
+    let mut frames = vec![merge.enter(Vec::new())?];
+    while let Some(mut frame) = frames.pop() {
+        let Some(last) = frame.lasts.next() else {
+            merge.leave(&mut frame)?;
+            continue;
+        };
+        let below = merge.one(&mut frame, &last)?;
+        frames.push(frame);
+        if let Some(name) = below {
+            frames.push(merge.enter(name)?);
+        }
+    }
+    Ok(())
 }
 
 struct Merge<'a> {
-    target: &'a Path,
+    new: Root,
+    target: Root,
     /// Where what makes room goes.
-    old: OwnedFd,
+    old: Root,
     /// Of the folders that get the metadata of the new tree, the time that they had there.
     times: BTreeMap<&'a [u8], Timestamp>,
+    /// The last name that was given in there.
+    count: u64,
+}
+
+/// A folder that is in both.
+struct Frame {
+    name: Vec<u8>,
+    lasts: std::vec::IntoIter<CString>,
+    /// The new and the target's, open while no folder below them is: a tree may be deeper than there are descriptors.
+    folders: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl Merge<'_> {
-    fn folder(&self, from: &OwnedFd, to: &OwnedFd, name: &[u8], count: &mut u64) -> Result<()> {
-        let path = self.target.join(OsStr::from_bytes(name));
-        for last in names(from).map_err(|e| Error::io("look at", &path, e))? {
-            let place = shown(&path, &last);
-            let failed = |doing: &str, e| Error::io(doing, &place, e);
-            let ours = look(from, &last).map_err(|e| failed("look at", e))?;
-            let theirs = look(to, &last).map_err(|e| failed("look at", e))?;
-            match (&ours, &theirs) {
-                (None, _) => continue,
-                (Some(ours), Some(theirs)) if is_folder(ours) && is_folder(theirs) => {
-                    let from_below = open_in(from, &last).map_err(|e| failed("open folder", e))?;
-                    let to_below = open_in(to, &last).map_err(|e| failed("open folder", e))?;
-                    self.folder(&from_below, &to_below, &joined(name, &last), count)?;
-                    unlinkat(from, &last, AtFlags::REMOVEDIR)
-                        .map_err(|e| failed("remove the emptied copy of", e))?;
-                    continue;
-                }
-                (Some(ours), Some(theirs)) if is_folder(ours) || is_folder(theirs) => {
-                    self.make_room(to, &last, count).map_err(|e| failed("move out of the way", e))?;
-                }
-                _ => {}
-            }
-            renameat(from, &last, to, &last).map_err(|e| failed("put in its place", e))?;
-        }
-        let Some(time) = self.times.get(name) else { return Ok(()) };
-        // After its content, which changed its time.
-        copy_metadata(from, to, *time).map_err(|e| Error::io("set the metadata of", &path, e))
+    fn enter(&self, name: Vec<u8>) -> Result<Frame> {
+        let (from, to) = self.folders(&name)?;
+        let lasts = names(from.as_fd()).map_err(|e| Error::io("look at", self.new.shown(&name), e))?;
+        Ok(Frame { name, lasts: lasts.into_iter(), folders: Some((from, to)) })
     }
 
-    fn make_room(&self, to: &OwnedFd, last: &CStr, count: &mut u64) -> Result<(), Errno> {
+    fn folders(&self, name: &[u8]) -> Result<(OwnedFd, OwnedFd)> {
+        let open = |root: &Root| root.folder(name).map_err(|e| Error::io("open folder", root.shown(name), e));
+        Ok((open(&self.new)?, open(&self.target)?))
+    }
+
+    fn again(&self, frame: &mut Frame) -> Result<(OwnedFd, OwnedFd)> {
+        frame.folders.take().map_or_else(|| self.folders(&frame.name), Ok)
+    }
+
+    /// Give one name its place. If it is a folder that is there too, its whole name.
+    fn one(&mut self, frame: &mut Frame, last: &CStr) -> Result<Option<Vec<u8>>> {
+        let (from, to) = self.again(frame)?;
+        let name = joined(&frame.name, last);
+        let place = self.target.shown(&name);
+        let failed = |doing: &str, e| Error::io(doing, &place, e);
+        let ours = Found::at(&from, last).map_err(|e| failed("look at", e))?;
+        let theirs = Found::at(&to, last).map_err(|e| failed("look at", e))?;
+        let folder = |found: &Option<Found>| found.is_some_and(|found| found.is_folder());
+        match (folder(&ours), folder(&theirs)) {
+            _ if ours.is_none() => {}
+            (true, true) => return Ok(Some(name)),
+            (ours, at_theirs) => {
+                if theirs.is_some() && (ours || at_theirs) {
+                    self.make_room(&to, last, &name)?;
+                }
+                renameat(&from, last, &to, last).map_err(|e| failed("put in its place", e))?;
+            }
+        }
+        frame.folders = Some((from, to));
+        Ok(None)
+    }
+
+    /// A folder whose content has its place.
+    fn leave(&mut self, frame: &mut Frame) -> Result<()> {
+        let (from, to) = self.again(frame)?;
+        let name = frame.name.as_slice();
+        if let Some(time) = self.times.get(name) {
+            // After its content, which changed its time.
+            copy_metadata(&from, &to, *time)
+                .map_err(|e| Error::io("set the metadata of", self.target.shown(name), e))?;
+        }
+        if name.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| Error::io("remove the emptied copy of", self.target.shown(name), e);
+        let (above, last) = split(name);
+        let above = self.new.folder(above).map_err(failed)?;
+        unlinkat(&above, OsStr::from_bytes(last), AtFlags::REMOVEDIR).map_err(failed)
+    }
+
+    fn make_room(&mut self, to: &OwnedFd, last: &CStr, name: &[u8]) -> Result<()> {
         loop {
-            *count += 1;
-            match renameat_with(to, last, &self.old, format!("{count}"), RenameFlags::NOREPLACE) {
+            self.count += 1;
+            let aside = self.count.to_string();
+            match renameat_with(to, last, self.old.fd(), &aside, RenameFlags::NOREPLACE) {
                 // An interrupted restore may have used some of the numbers.
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-                other => return other,
+                // A folder of an overlay's lower layers cannot be moved.
+                Err(Errno::XDEV) => return tree::remove(self.target.path(), OsStr::from_bytes(name)),
+                other => {
+                    let shown = self.target.shown(name);
+                    return other.map_err(|e| Error::io("move out of the way", shown, e));
+                }
             }
         }
     }
@@ -324,25 +256,53 @@ impl Merge<'_> {
 
 /// Owner, mode and attributes of one open folder for another, and this time.
 fn copy_metadata(from: &OwnedFd, to: &OwnedFd, time: Timestamp) -> Result<(), Errno> {
-    let stat = fstat(from)?;
-    let now = fstat(to)?;
-    if (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid) {
+    let (stat, now) = (fstat(from)?, fstat(to)?);
+    if sys::is_root() && (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid) {
         fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     }
+    copy_attributes(from, to)?;
+    // After the ACL, whose mask is in the mode.
     fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
-    let mut list = vec![0; 64 * 1024];
-    let length = match flistxattr(from.as_fd(), &mut list[..]) {
+    futimens(to, &times(time))
+}
+
+/// What the one has and what it has not; without root, those alone that users may set.
+fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
+    let ours = attributes(from)?;
+    for theirs in attributes(to)?.into_iter().filter(|name| !ours.contains(name)) {
+        if theirs.to_bytes().starts_with(b"user.") || sys::is_root() && is_access(&theirs) {
+            match fremovexattr(to, &theirs) {
+                Ok(()) | Err(Errno::NODATA | Errno::PERM | Errno::NOTSUP) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    let mut value = vec![0; LARGEST];
+    for name in ours {
+        let length = fgetxattr(from, &name, &mut value[..])?;
+        fsetxattr(to, &name, &value[..length], XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Whether it says who may do what in a folder. What else there is belongs to the system, such as labels.
+fn is_access(name: &CStr) -> bool {
+    let name = name.to_bytes();
+    name.starts_with(b"system.posix_acl_") || name.starts_with(b"trusted.")
+}
+
+/// The kernel's limit for the list of names and for a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
+const LARGEST: usize = 64 * 1024;
+
+fn attributes(folder: &OwnedFd) -> Result<Vec<CString>, Errno> {
+    let mut list = vec![0; LARGEST];
+    let length = match flistxattr(folder, &mut list[..]) {
         Ok(length) => length,
         Err(Errno::NOTSUP) => 0,
         Err(e) => return Err(e),
     };
-    let mut value = vec![0; 64 * 1024];
-    for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        let length = fgetxattr(from, name, &mut value[..])?;
-        fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
-    }
-    futimens(to, &times(time))
+    let names = list[..length].split_inclusive(|byte| *byte == 0);
+    Ok(names.filter_map(|name| CStr::from_bytes_with_nul(name).ok()).map(CStr::to_owned).collect())
 }
 
 /// The time of a folder.
@@ -350,7 +310,8 @@ fn copy_metadata(from: &OwnedFd, to: &OwnedFd, time: Timestamp) -> Result<(), Er
 /// # Errors
 /// If it cannot be set.
 pub fn set_time(folder: &Path, time: Timestamp) -> Result<()> {
-    futimens(open(folder)?, &times(time)).map_err(|e| Error::io("set the time of", folder, e))
+    let root = Root::open(folder)?;
+    futimens(root.fd(), &times(time)).map_err(|e| Error::io("set the time of", folder, e))
 }
 
 fn times(time: Timestamp) -> Timestamps {

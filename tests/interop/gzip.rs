@@ -8,7 +8,7 @@ use std::process::Stdio;
 use super::make::noise;
 use super::readers::version;
 use super::table::Table;
-use super::{archive, command};
+use super::{archive, command, common};
 
 /// One who decompresses: how it says its version, how it decompresses to standard output, how it tests, and how it says
 /// how long the data is. The file's name is added.
@@ -141,6 +141,26 @@ fn is_split(archive: &[u8]) -> bool {
     let at = index.end / MIB * MIB;
     // A member has 4,091 bytes, of which ten at each end may lie anywhere.
     at > index.start && (10..4081).contains(&((at - index.start) % 4091))
+}
+
+/// Each reader that is here finds the first sound as the second, gets all of it, and says the same length.
+pub fn assert_read_alike(one: &Path, other: &Path, expected: (u64, blake3::Hash)) {
+    for reader in READERS.iter().filter(|reader| is_here(reader)) {
+        let looks = |path| {
+            [decompresses(reader, path, expected), tests(reader, path), lists(reader, path, expected.0)]
+        };
+        let found = looks(one);
+        assert!(found[0].starts_with("all"), "{}: {found:?}", reader.name);
+        assert_eq!(found, looks(other), "{}", reader.name);
+    }
+}
+
+fn is_here(reader: &Reader) -> bool {
+    let is_here = version(reader.version).is_some();
+    if !is_here {
+        common::skip(reader.name);
+    }
+    is_here
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use chrono::DateTime;
+
 use super::{Part, Plan};
 use crate::archive::reader::{Archive, from_store};
 use crate::archive::verify::{Depth, Options, verify_opened};
@@ -16,7 +18,7 @@ use crate::job;
 use crate::printable::{printable, printable_path};
 use crate::progress::Progress;
 use crate::restore::paths::Paths;
-use crate::restore::{Names, Selection};
+use crate::restore::{Amount, Names, Selection};
 use crate::stop::Stop;
 
 /// What goes where. An error of damage here says that the index is of no use.
@@ -32,7 +34,7 @@ pub fn parts(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<V
 ///
 /// # Errors
 /// If anything is wrong with the archive or with the target.
-pub fn run(plan: &Plan, archive: &Archive, parts: &[Part]) -> Result<Exit> {
+pub fn run(plan: &Plan, archive: &Archive, parts: Vec<Part>) -> Result<Exit> {
     let Plan { args, config, stop, .. } = *plan;
     plan.services_down(parts.iter().map(|part| &part.target))?;
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
@@ -41,11 +43,25 @@ pub fn run(plan: &Plan, archive: &Archive, parts: &[Part]) -> Result<Exit> {
     if parts.iter().any(|part| part.amount.entries == 0) {
         return Err(Error::usage("nothing in the archive was asked for"));
     }
+    let parts = parts.into_iter().map(|part| part.divided(|selections| look(archive, selections)));
+    let parts = parts.collect::<Result<Vec<_>>>()?.concat();
     let instant = job::instant(&config.jobs, archive.path(), archive.length(), archive.about()?.instant);
-    let heading = format!("archive {} of {instant}", printable_path(archive.path()));
+    let when = DateTime::parse_from_rfc3339(&instant)
+        .map_or_else(|_| printable(instant.as_bytes()), |at| at.format("%Y-%m-%d %H:%M:%S %:z").to_string());
+    let heading = format!("archive {} of {when}", printable_path(archive.path()));
     let extracted =
-        plan.carry_out(&heading, parts, |part, root, hands| extract(archive, root, &part.selection, hands))?;
-    extracted.map_or(Ok(Exit::Complete), |extracted| plan.done(parts, &extracted, "run as root to have them"))
+        plan.carry_out(&heading, &parts, |part, root, hands| extract(archive, root, &part.selection, hands))?;
+    extracted
+        .map_or(Ok(Exit::Complete), |extracted| plan.done(&parts, &extracted, "run as root to have them"))
+}
+
+/// How much each is, and whether the entry that it begins with is a folder.
+fn look(archive: &Archive, selections: &[Selection]) -> Result<Vec<(Amount, Option<bool>)>> {
+    let one = |selection: &Selection| {
+        let root = archive.find(selection.prefix())?;
+        Ok((selection.amount(archive)?, root.map(|root| root.kind == Kind::Directory)))
+    };
+    selections.iter().map(one).collect()
 }
 
 /// Whether the index can be followed to its end, where all of it is needed.

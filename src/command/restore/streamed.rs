@@ -67,10 +67,11 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
     for goal in goals {
         let mut part = goal.part(&names);
         if !names.all() {
-            part.amount = streamed.amount(&part)?;
+            let selection = std::slice::from_ref(&part.selection);
+            part.amount = streamed.amounts(selection)?.first().map_or_else(Amount::default, |it| it.0);
         }
         if part.amount.entries > 0 {
-            parts.push(part);
+            parts.extend(part.divided(|selections| streamed.amounts(selections))?);
         }
     }
     if parts.is_empty() {
@@ -93,7 +94,7 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
     let heading = format!("archive {archive}, {whose}");
     let extracted = plan.carry_out(&heading, &parts, |part, root, hands| {
         let place = |name: &[u8]| part.selection.place(name);
-        extract_stream(streamed.input()?, &unindexed.path, root, &place, hands)
+        extract_stream(&|| streamed.input(), &unindexed.path, root, &place, hands)
     })?;
     let Some(extracted) = extracted else { return Ok(Exit::Complete) };
     if !trusted && sys::is_root() {
@@ -211,18 +212,24 @@ impl Streamed<'_> {
         )))
     }
 
-    /// How much one part is, where not everything is wanted.
-    fn amount(&self, part: &Part) -> Result<Amount> {
-        let mut amount = Amount::default();
+    /// How much each of these is, and whether the entry that it begins with is a folder.
+    fn amounts(&self, selections: &[Selection]) -> Result<Vec<(Amount, Option<bool>)>> {
+        let mut amounts = vec![(Amount::default(), None); selections.len()];
         let mut stream = Stream::new(self.input()?);
         // Where it is damaged was said before.
         while let Ok(Some(member)) = stream.next_member() {
-            if clean(&member.name).is_ok_and(|name| part.selection.place(&name).is_some()) {
-                count(&mut amount, &member);
+            let Ok(name) = clean(&member.name) else { continue };
+            for (selection, (amount, root)) in selections.iter().zip(&mut amounts) {
+                if selection.place(&name).is_some() {
+                    count(amount, &member);
+                }
+                if name == selection.prefix() {
+                    *root = Some(member.kind == Kind::Directory);
+                }
             }
         }
         self.stop.check()?;
-        Ok(amount)
+        Ok(amounts)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a restore may write, and what it never removes: all that is known before anything is touched.
 
+use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -11,6 +13,7 @@ use crate::destination::Space;
 use crate::error::{Error, Result};
 use crate::job;
 use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::restore::Amount;
 use crate::sys;
 
 /// What a restore removes under no circumstances, wherever it stands: the archives, what is known of the jobs, and the
@@ -45,7 +48,7 @@ fn not_the_archives(target: &Path, config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// If not: it is in use and nothing says that it may be replaced, cannot be written to, or has not enough space.
-pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
+pub fn check(args: &RestoreArgs, config: &Config, part: &Part, needs: &mut Needs) -> Result<()> {
     if args.delete {
         not_the_archives(&part.target, config)?;
     }
@@ -53,6 +56,9 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
     let (folder, exists) = match part.target.metadata() {
         Ok(about) if about.is_dir() => (part.target.clone(), true),
         Ok(_) => return Err(Error::usage(format!("{shown} is not a folder"))),
+        Err(_) if part.target.is_symlink() => {
+            return Err(Error::usage(format!("{shown} is a link, and what it leads to is not there")));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let above = part.target.parent().filter(|above| !above.as_os_str().is_empty());
             (above.unwrap_or(Path::new(".")).to_path_buf(), false)
@@ -61,7 +67,11 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
     };
     if exists && !args.force {
         let mut listing = part.target.read_dir().map_err(|e| Error::io("list", &part.target, e))?;
-        if listing.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "lost+found")) {
+        // What is mounted is a target of its own, or stays.
+        let counts = |entry: DirEntry| {
+            entry.file_name() != "lost+found" && !sys::is_mount_point(&entry.path()).unwrap_or(false)
+        };
+        if listing.any(|entry| entry.is_ok_and(counts)) {
             return Err(Error::usage(format!(
                 "{shown} is not empty: --force puts the archive's files in the place of those there, --delete with it \
                  removes all others, --to FOLDER restores to another place"
@@ -70,7 +80,7 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
     }
     sys::check_writable(&folder).map_err(|e| {
         let read_only = e.cause().and_then(std::io::Error::raw_os_error) == Some(30);
-        if read_only {
+        if read_only && args.to.is_none() {
             Error::failed(format!(
                 "{e}: it is mounted read-only, as it should be for backups; run this instead: \
                  docker compose run --rm {}restore {}",
@@ -82,19 +92,41 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part) -> Result<()> {
             e
         }
     })?;
-    let space = Space::at(&folder)?;
-    let lacks = |have: Option<u64>, need: u64| have.is_some_and(|have| have < need);
-    if lacks(space.bytes, part.amount.bytes) || lacks(space.inodes, part.amount.entries) {
-        return Err(Error::failed(format!(
-            "{} has not enough space: {} in {} are to be restored, and are written before anything old is removed; \
-             {} free",
-            printable_path(&folder),
-            human_bytes(part.amount.bytes),
-            counted(part.amount.entries, "entry", "entries"),
-            space.bytes.map_or("unknown".into(), human_bytes)
-        )));
+    needs.add(&folder, part.amount)
+}
+
+/// What is to be written to each file system, of all parts together.
+#[derive(Default)]
+pub struct Needs(BTreeMap<u64, Amount>);
+
+impl Needs {
+    fn add(&mut self, folder: &Path, amount: Amount) -> Result<()> {
+        let device = folder.metadata().map_err(|e| Error::io("look at", folder, e))?.dev();
+        let all = self.0.entry(device).or_default();
+        all.entries += amount.entries;
+        all.bytes = all.bytes.saturating_add(amount.bytes);
+        let space = Space::at(folder)?;
+        let lacks = |have: Option<u64>, need: u64| have.is_some_and(|have| have < need);
+        if lacks(space.inodes, all.entries) {
+            return Err(Error::failed(format!(
+                "{} has not enough inodes: {} are to be restored, and are made before anything old is removed; {} are free",
+                printable_path(folder),
+                counted(all.entries, "entry", "entries"),
+                space.inodes.unwrap_or_default()
+            )));
+        }
+        if lacks(space.bytes, all.bytes) {
+            return Err(Error::failed(format!(
+                "{} has not enough space: {} in {} are to be restored, and are written before anything old is removed; \
+                 {} free",
+                printable_path(folder),
+                human_bytes(all.bytes),
+                counted(all.entries, "entry", "entries"),
+                space.bytes.map_or("unknown".into(), human_bytes)
+            )));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The arguments as they were typed, for a command that people can copy.
@@ -106,10 +138,15 @@ fn retyped(args: &RestoreArgs) -> String {
         (args.delete, "--delete"),
         (args.trust, "--trust"),
         (args.untrusted, "--untrusted"),
+        // What comes from standard input leaves nobody to ask.
+        (args.yes || (args.archive == "-" && args.force), "--yes"),
     ] {
         if set {
             words.push(flag.into());
         }
+    }
+    if args.archive == "-" {
+        words.push("<x.tar.gz".into());
     }
     words.join(" ")
 }

@@ -43,9 +43,11 @@ pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bo
             counted(part.amount.entries, "entry", "entries"),
             human_bytes(part.amount.bytes),
             printable_path(&part.target),
-            match (args.force, args.delete) {
-                (_, true) => ", where everything else is removed",
-                (true, _) => ", in the place of what has the same names there",
+            match (args.force, args.delete, part.selection.extent()) {
+                (_, true, None) => ", where everything else is removed",
+                (_, true, Some(_)) =>
+                    ", in the place of what has the same names there; what else is in them is removed",
+                (true, ..) => ", in the place of what has the same names there",
                 _ => "",
             }
         );

@@ -1,86 +1,19 @@
 //! `restore` as people use it: everything comes back as it was, nothing that is there is lost, whatever happens meanwhile.
 
+#[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::BTreeMap;
+mod bench;
+mod targets;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use bench::{Bench, ok, same};
+use common::disk::Disk;
 use common::program::{self, stderr as text};
 use common::tree::{everything, fingerprint};
-use tempfile::TempDir;
-
-/// A source, an archive of it, and the place for what is restored.
-struct Bench {
-    folder: TempDir,
-    archive: PathBuf,
-}
-
-impl Bench {
-    fn new(fill: impl Fn(&Path)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("data");
-        fs::create_dir(&source).unwrap();
-        fill(&source);
-        let archive = folder.path().join("archive.tar.gz");
-        let mut bench = Self { folder, archive };
-        let archive = bench.archive.clone();
-        ok(&bench.tarkeep(&["backup", "-o", archive.to_str().unwrap()], &[]));
-        bench.archive = archive;
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn tarkeep(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        let mut command = program::command(arguments);
-        command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
-        command.envs(environment.iter().copied()).output().unwrap()
-    }
-
-    fn restore(&self, arguments: &[&str]) -> Output {
-        self.tarkeep(&[&["restore", self.archive.to_str().unwrap()], arguments].concat(), &[])
-    }
-
-    /// The tree that the source's name in the archive leads to below this folder.
-    fn below(&self, folder: &str) -> PathBuf {
-        let source = self.at("data");
-        self.at(folder).join(source.strip_prefix("/").unwrap())
-    }
-
-    fn name(&self, below: &str) -> String {
-        let name = self.at("data").join(below);
-        name.strip_prefix("/").unwrap().to_str().unwrap().to_owned()
-    }
-
-    fn no_litter(&self) {
-        let places = [self.folder.path().to_path_buf(), self.at("data")];
-        for place in places.iter().filter_map(|place| place.read_dir().ok()).flatten() {
-            let name = place.unwrap().file_name();
-            assert!(
-                !name.to_str().is_some_and(|name| name.starts_with(".tarkeep-restore")),
-                "{} was left",
-                name.display()
-            );
-        }
-    }
-}
-
-/// Whether a tree looks as it did; the first name that does not is said.
-fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
-    let is = fingerprint(tree);
-    for name in was.keys().chain(is.keys()) {
-        assert_eq!(is.get(name), was.get(name), "{when}: {}", String::from_utf8_lossy(name));
-    }
-}
-
-fn ok(output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{}", text(output));
-}
 
 #[test]
 fn everything_comes_back_as_it_was() {
@@ -225,10 +158,48 @@ fn a_path_means_the_same_to_list_and_to_restore_with_an_index_and_without() {
 #[test]
 fn a_hard_link_alone_is_the_file() {
     let bench = Bench::new(everything);
-    for (link, file, to) in [("folder/hard link", "small", "1"), ("z hard link", "large text", "2")] {
-        ok(&bench.restore(&[&bench.name(link), "--to", bench.at(to).to_str().unwrap()]));
-        let restored = fs::read(bench.below(to).join(link)).unwrap();
-        assert!(restored == fs::read(bench.at("data").join(file)).unwrap(), "{link}");
+    for codec in ["gzip:6", "none"] {
+        let archive = bench.at(&format!("{codec}.tar"));
+        let archive = archive.to_str().unwrap();
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive], &[]));
+        for (link, file, to) in [("folder/hard link", "small", "1"), ("z hard link", "large text", "2")] {
+            let to = format!("{to} {codec}");
+            let out = bench.at(&to);
+            ok(&bench.tarkeep(&["restore", archive, &bench.name(link), "--to", out.to_str().unwrap()], &[]));
+            let restored = fs::read(bench.below(&to).join(link)).unwrap();
+            assert!(restored == fs::read(bench.at("data").join(file)).unwrap(), "{link}");
+        }
+    }
+}
+
+/// In an archive that has to be read through as well, where the file came by before it was known to be wanted.
+#[test]
+fn hard_links_between_two_sources_come_back_as_files() {
+    for codec in ["gzip:6", "none"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        for source in [&one, &two] {
+            fs::create_dir(source).unwrap();
+        }
+        fs::write(one.join("file"), b"file").unwrap();
+        for name in ["linked", "linked too"] {
+            fs::hard_link(one.join("file"), two.join(name)).unwrap();
+        }
+        let tarkeep = |arguments: &[&str]| {
+            let mut command = program::command(arguments);
+            command.env("TARKEEP_SOURCE", format!("{},{}", one.display(), two.display()));
+            command.env("TARKEEP_DESTINATION", folder.path()).env("TARKEEP_CODEC", codec).output().unwrap()
+        };
+        ok(&tarkeep(&["backup"]));
+        for source in [&one, &two] {
+            fs::remove_dir_all(source).unwrap();
+        }
+        ok(&tarkeep(&["restore", "latest"]));
+        for path in [one.join("file"), two.join("linked"), two.join("linked too")] {
+            assert_eq!(fs::read(&path).unwrap(), b"file", "{codec}: {}", path.display());
+        }
+        let inode = |name: &str| two.join(name).metadata().unwrap().ino();
+        assert_eq!(inode("linked"), inode("linked too"), "{codec}");
     }
 }
 
@@ -239,9 +210,9 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
     let to = out.to_str().unwrap();
     let file = bench.at("data/small");
     for (arguments, code, says) in [
-        (vec!["nothing/such", "--to", to], 2, "the archive has no nothing/such"),
+        (vec!["nothing/such", "--to", to], 2, "the archive has no entry nothing/such; the first in it is "),
         (vec!["[", "--to", to], 2, "glob ["),
-        (vec!["no*such", "--to", to], 2, "the archive has no no*such"),
+        (vec!["no*such", "--to", to], 2, "the archive has no entry no*such"),
         (vec!["--to", file.to_str().unwrap()], 2, "is not a folder"),
         (vec!["--to", "/proc/nowhere/x"], 1, "/proc/nowhere"),
         (vec!["--delete"], 2, "--force"),
@@ -256,6 +227,32 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
     ok(&bench.restore(&["--to", to, "--dry-run"]));
     assert!(!out.exists());
     bench.no_litter();
+}
+
+#[test]
+fn on_a_read_only_mount_the_command_that_does_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::tmpfs("size=1m") else { return };
+    fs::write(disk.path().join("a"), "a").unwrap();
+    let tarkeep = |arguments: &[&str]| {
+        let mut command = program::command_in(arguments, folder.path());
+        command.env("TARKEEP_SOURCE", disk.path());
+        command
+    };
+    ok(&tarkeep(&["backup", "-o", "archive.tar.gz"]).output().unwrap());
+    disk.make_read_only();
+    for (words, hint) in [
+        (&["archive.tar.gz", "--force", "--delete"][..], "--rm restore archive.tar.gz --force --delete\n"),
+        // Nobody can be asked where the archive comes from standard input.
+        (&["-", "--force"], "--rm -T restore - --force --yes <x.tar.gz\n"),
+    ] {
+        let archive = fs::File::open(folder.path().join("archive.tar.gz")).unwrap();
+        let output = tarkeep(&[&["restore"], words].concat()).stdin(archive).output().unwrap();
+        let wanted =
+            "it is mounted read-only, as it should be for backups; run this instead: docker compose run ";
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output));
+        assert!(text(&output).ends_with(&format!("{wanted}{hint}")), "{words:?}: {}", text(&output));
+    }
 }
 
 #[test]
@@ -413,6 +410,31 @@ fn delete_never_removes_the_archives_that_stand_in_the_source_or_the_target() {
     assert!(all.keys().all(|name| now.contains_key(name)), "{now:?}");
 }
 
+/// Whatever stands beside the file was never part of the source.
+#[test]
+fn delete_leaves_the_neighbours_of_a_source_that_is_a_file() {
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(|source| {
+            fs::create_dir(source.join("folder")).unwrap();
+            fs::write(source.join("folder/neighbour"), b"neighbour").unwrap();
+            fs::write(source.join("file"), b"file").unwrap();
+            fs::write(source.join("file too"), b"neighbour").unwrap();
+        });
+        let (file, archive) = (bench.at("data/file"), bench.at("file.tar"));
+        let (source, archive) = ([("TARKEEP_SOURCE", file.to_str().unwrap())], archive.to_str().unwrap());
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive], &source));
+        let was = fingerprint(&bench.at("data"));
+        fs::write(&file, b"changed").unwrap();
+        let restored = bench.tarkeep(&["restore", archive, "--force", "--delete", "--yes"], &source);
+        ok(&restored);
+        assert!(!text(&restored).contains("everything else is removed\n"), "{}", text(&restored));
+        let (mut is, mut was) = (fingerprint(&bench.at("data")), was);
+        // The folder around it changed with the swap.
+        assert!(is.remove(&Vec::new()).is_some() && was.remove(&Vec::new()).is_some());
+        assert_eq!(is, was, "{codec}");
+    }
+}
+
 #[test]
 fn what_is_called_like_the_folder_of_a_restore_does_not_keep_the_rest_from_its_place() {
     let bench = Bench::new(|source| {
@@ -438,7 +460,8 @@ fn a_journal_that_somebody_else_laid_down_is_not_believed() {
     fs::create_dir_all(planted.join("new")).unwrap();
     fs::create_dir(planted.join("old")).unwrap();
     let becomes = format!("{:?}", b"taken");
-    let journal = format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"kept":[]}}"#);
+    let journal =
+        format!(r#"{{"phase":"swapping","becomes":{becomes},"delete":[],"merged":[],"opened":[]}}"#);
     fs::write(planted.join("journal"), journal).unwrap();
     // Ours are for nobody else to read.
     fs::set_permissions(&planted, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

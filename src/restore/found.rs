@@ -1,0 +1,110 @@
+//! What stands under a name: as much of it as decides whether it can be replaced or removed.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, Dir, FileType, StatxAttributes, StatxFlags, statat, statx};
+use rustix::io::Errno;
+
+use crate::entry::is_restore_folder;
+
+/// A file or folder, whatever its name: device and inode.
+pub type Id = (u64, u64);
+
+/// A file, folder or link; a link itself, and never what it leads to.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    id: Id,
+    /// The kind and the bits, as stat has them.
+    mode: u32,
+    /// The number of its owner.
+    pub owner: u32,
+    /// The number of the mount that it is reached by, where the kernel tells it (Linux 5.8).
+    mount: Option<u64>,
+    /// Whether it is immutable, or can only be appended to: it keeps its name and, as a folder, its content.
+    pub fixed: bool,
+}
+
+impl Found {
+    /// Under this name in this folder; the folder itself is `.`.
+    ///
+    /// # Errors
+    /// If it cannot be looked at. Nothing of that name is none.
+    pub fn at(folder: impl AsFd, name: &CStr) -> Result<Option<Self>, Errno> {
+        let (folder, flags) = (folder.as_fd(), AtFlags::SYMLINK_NOFOLLOW);
+        let found = match statx(folder, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID) {
+            Ok(found) => {
+                let told = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+                let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
+                Ok(Self {
+                    id: (rustix::fs::makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
+                    mode: found.stx_mode.into(),
+                    owner: found.stx_uid,
+                    mount: told.then_some(found.stx_mnt_id),
+                    fixed: found.stx_attributes.intersects(fixed),
+                })
+            }
+            // Before Linux 4.11, and filters of system calls that do not know it.
+            Err(Errno::NOSYS | Errno::PERM) => statat(folder, name, flags).map(|found| Self {
+                id: (found.st_dev, found.st_ino),
+                mode: found.st_mode,
+                owner: found.st_uid,
+                mount: None,
+                fixed: false,
+            }),
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    pub fn is_folder(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Directory
+    }
+
+    /// The permission bits.
+    pub fn bits(&self) -> u32 {
+        self.mode & 0o7777
+    }
+
+    /// Whether a rename leads from where the one is to where the other is. A bind mount has the device number of what is
+    /// around it, and a subvolume of btrfs the mount; files of an overlay have device numbers of their own.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        match (self.mount, other.mount) {
+            (Some(one), Some(two)) => one == two && (!self.is_folder() || self.id.0 == other.id.0),
+            _ => self.id.0 == other.id.0,
+        }
+    }
+}
+
+/// The names in a folder, sorted, without those of restores.
+///
+/// # Errors
+/// If it cannot be listed.
+pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let mut names = all_names(folder)?;
+    names.retain(|name| !is_restore_folder(name.to_bytes()));
+    names.sort();
+    Ok(names)
+}
+
+/// The names in a folder.
+///
+/// # Errors
+/// If it cannot be listed.
+pub fn all_names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    let names = Dir::read_from(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
+    names.filter(|name| !name.as_ref().is_ok_and(|name| matches!(name.to_bytes(), b"." | b".."))).collect()
+}
+
+/// The name of what is in a folder, from the names of both.
+pub fn joined(folder: &[u8], last: &CStr) -> Vec<u8> {
+    if folder.is_empty() { last.to_bytes().to_vec() } else { [folder, b"/", last.to_bytes()].concat() }
+}

@@ -1,0 +1,81 @@
+//! A source, an archive of it, and the program between them and what is restored.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use super::common::program::{self, stderr as text};
+use super::common::tree::fingerprint;
+
+/// A source, an archive of it, and the place for what is restored.
+pub struct Bench {
+    pub folder: TempDir,
+    pub archive: PathBuf,
+}
+
+impl Bench {
+    pub fn new(fill: impl Fn(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("data");
+        fs::create_dir(&source).unwrap();
+        fill(&source);
+        let archive = folder.path().join("archive.tar.gz");
+        let mut bench = Self { folder, archive };
+        let archive = bench.archive.clone();
+        ok(&bench.tarkeep(&["backup", "-o", archive.to_str().unwrap()], &[]));
+        bench.archive = archive;
+        bench
+    }
+
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn tarkeep(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = program::command(arguments);
+        command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
+        command.envs(environment.iter().copied()).output().unwrap()
+    }
+
+    pub fn restore(&self, arguments: &[&str]) -> Output {
+        self.tarkeep(&[&["restore", self.archive.to_str().unwrap()], arguments].concat(), &[])
+    }
+
+    /// The tree that the source's name in the archive leads to below this folder.
+    pub fn below(&self, folder: &str) -> PathBuf {
+        let source = self.at("data");
+        self.at(folder).join(source.strip_prefix("/").unwrap())
+    }
+
+    pub fn name(&self, below: &str) -> String {
+        let name = self.at("data").join(below);
+        name.strip_prefix("/").unwrap().to_str().unwrap().to_owned()
+    }
+
+    pub fn no_litter(&self) {
+        let places = [self.folder.path().to_path_buf(), self.at("data")];
+        for place in places.iter().filter_map(|place| place.read_dir().ok()).flatten() {
+            let name = place.unwrap().file_name();
+            assert!(
+                !name.to_str().is_some_and(|name| name.starts_with(".tarkeep-restore")),
+                "{} was left",
+                name.display()
+            );
+        }
+    }
+}
+
+/// Whether a tree looks as it did; the first name that does not is said.
+pub fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
+    let is = fingerprint(tree);
+    for name in was.keys().chain(is.keys()) {
+        assert_eq!(is.get(name), was.get(name), "{when}: {}", String::from_utf8_lossy(name));
+    }
+}
+
+pub fn ok(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", text(output));
+}

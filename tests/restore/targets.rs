@@ -1,0 +1,384 @@
+//! Targets that are not plain folders of one's own: what cannot be replaced is said before anything is touched, and what
+//! was never archived keeps what it is.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::fs::{XattrFlags, listxattr, setxattr};
+
+use super::bench::{Bench, ok, same};
+use super::common::disk::{run, soon};
+use super::common::program::{TARKEEP, stderr as text};
+use super::common::skip;
+use super::common::tree::fingerprint;
+
+const REPLACE: [&str; 3] = ["--force", "--delete", "--yes"];
+
+/// Something mounted on another path of the same file system, gone when dropped.
+struct Bound(PathBuf);
+
+impl Bound {
+    fn new(what: &Path, at: &Path) -> Option<Self> {
+        let mounted = run("mount", &["--bind", what.to_str().unwrap(), at.to_str().unwrap()]);
+        if !mounted {
+            skip("root and the right to mount");
+        }
+        mounted.then(|| Self(at.to_path_buf()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        assert!(soon(|| run("umount", &[self.0.to_str().unwrap()])));
+    }
+}
+
+fn plain(source: &Path) {
+    fs::create_dir(source.join("folder")).unwrap();
+    for name in ["a", "folder/file", "z"] {
+        fs::write(source.join(name), b"old").unwrap();
+    }
+}
+
+/// It is said what is in the way, nothing is different from before, and nothing is left behind.
+fn refused(bench: &Bench, arguments: &[&str], says: &[&str]) {
+    let was = fingerprint(bench.folder.path());
+    let output = bench.restore(arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for says in says {
+        assert!(text(&output).contains(says), "{says}: {}", text(&output));
+    }
+    let (mut is, mut was) = (fingerprint(bench.folder.path()), was);
+    // A folder that something was made in and removed from has another time.
+    for name in ["", "data"] {
+        is.remove(name.as_bytes());
+        was.remove(name.as_bytes());
+    }
+    assert_eq!(is, was);
+    bench.no_litter();
+}
+
+/// Volumes of one disk have its device number, which tells nothing then.
+#[test]
+fn what_is_mounted_in_the_target_from_the_same_disk_keeps_its_content() {
+    let bench = Bench::new(plain);
+    let (elsewhere, at) = (bench.at("elsewhere"), bench.at("data/mounted"));
+    fs::create_dir(&elsewhere).unwrap();
+    fs::create_dir(&at).unwrap();
+    fs::write(elsewhere.join("precious"), b"precious").unwrap();
+    let Some(_bound) = Bound::new(&elsewhere, &at) else { return };
+    fs::write(bench.at("data/more"), b"more").unwrap();
+    let output = bench.restore(&REPLACE);
+    ok(&output);
+    assert!(text(&output).contains("data/mounted stays: it is mounted there"), "{}", text(&output));
+    assert_eq!(fs::read(elsewhere.join("precious")).unwrap(), b"precious");
+    assert!(!bench.at("data/more").exists());
+    bench.no_litter();
+}
+
+/// Nothing can be renamed into a mount from around it, of the same disk or of another.
+#[test]
+fn what_is_mounted_in_the_target_is_restored_with_it() {
+    let fill = |source: &Path| {
+        plain(source);
+        fs::create_dir_all(source.join("bound/disk/deep")).unwrap();
+        fs::create_dir(source.join("bare")).unwrap();
+        fs::write(source.join("bound/disk/deep/file"), b"old").unwrap();
+        fs::write(source.join("bound/file"), b"old").unwrap();
+        fs::hard_link(source.join("bound/file"), source.join("bound/disk/linked")).unwrap();
+    };
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(fill);
+        let (data, archive) = (bench.at("data"), bench.at("again.tar"));
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive.to_str().unwrap()], &[]));
+        let was = fingerprint(&data);
+        let elsewhere = ["bound", "disk", "bare"].map(|name| bench.at(&format!("elsewhere {name}")));
+        elsewhere.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        fs::create_dir(elsewhere[0].join("disk")).unwrap();
+        fs::write(elsewhere[2].join("never archived"), b"never archived").unwrap();
+        let Some(_bound) = Bound::new(&elsewhere[0], &data.join("bound")) else { return };
+        let _disk = Bound::new(&elsewhere[1], &data.join("bound/disk")).unwrap();
+        // The archive has no more of it than the folder: as if the job kept to one file system.
+        let _bare = Bound::new(&elsewhere[2], &data.join("bare")).unwrap();
+        for (step, more) in [("", ""), ("restore-noted", "had been interrupted, and was finished")] {
+            fs::write(data.join("bound/more"), b"more").unwrap();
+            fs::write(data.join("folder/file"), b"new").unwrap();
+            let run = |step| {
+                let arguments = [&["restore", archive.to_str().unwrap()], &REPLACE[..]].concat();
+                bench.tarkeep(&arguments, &[("TARKEEP_FAILPOINT", step)])
+            };
+            if !step.is_empty() {
+                assert_eq!(run(step).status.code(), None, "{codec}: it was killed");
+            }
+            let output = run("");
+            ok(&output);
+            assert!(text(&output).contains(more), "{codec}: {}", text(&output));
+            assert!(!text(&output).contains("bound stays"), "{codec}: {}", text(&output));
+            assert!(text(&output).contains("bare stays"), "{codec}: {}", text(&output));
+            assert!(elsewhere[2].join("never archived").exists(), "{codec}");
+            fs::remove_file(elsewhere[2].join("never archived")).unwrap();
+            let mut is = fingerprint(&data);
+            let mut was = was.clone();
+            for name in ["bare", "bound/disk/linked", "bound/file"] {
+                is.remove(name.as_bytes());
+                was.remove(name.as_bytes());
+            }
+            assert_eq!(is, was, "{codec} {step}");
+            // No link leads from one file system to another: it is a file.
+            assert_eq!(fs::read(data.join("bound/disk/linked")).unwrap(), b"old", "{codec}");
+            fs::write(elsewhere[2].join("never archived"), b"never archived").unwrap();
+            bench.no_litter();
+        }
+    }
+}
+
+#[test]
+fn a_mounted_file_in_the_way_is_said_before_anything_is_touched() {
+    for name in ["folder/file", "z"] {
+        let bench = Bench::new(plain);
+        let at = bench.at("data").join(name);
+        let elsewhere = bench.at("elsewhere");
+        fs::write(&elsewhere, b"mine").unwrap();
+        fs::write(bench.at("data/a"), b"new").unwrap();
+        let Some(_bound) = Bound::new(&elsewhere, &at) else { return };
+        let says = format!("data/{name} is a mount or a subvolume by itself");
+        refused(&bench, &REPLACE, &[&says, "nothing was touched"]);
+    }
+}
+
+#[test]
+fn what_is_protected_from_changes_is_said_before_anything_is_touched() {
+    for name in ["folder", "folder/file", "more"] {
+        let bench = Bench::new(plain);
+        fs::write(bench.at("data/a"), b"new").unwrap();
+        fs::write(bench.at("data/more"), b"more").unwrap();
+        let at = bench.at("data").join(name);
+        if !run("chattr", &["+i", at.to_str().unwrap()]) {
+            return skip("root, and a file system that knows chattr");
+        }
+        let checked = std::panic::catch_unwind(|| {
+            let says = format!("data/{name} is protected from changes");
+            refused(&bench, &REPLACE, &[&says, "nothing was touched"]);
+        });
+        assert!(run("chattr", &["-i", at.to_str().unwrap()]));
+        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ok(&bench.restore(&REPLACE));
+    }
+}
+
+#[test]
+fn folders_that_are_in_no_archive_stay_as_they_are() {
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(plain);
+        let archive = bench.at("again.tar");
+        ok(&bench.tarkeep(&["backup", "--codec", codec, "-o", archive.to_str().unwrap()], &[]));
+        // On the way to what is restored, as `/home` is to `/home/me/documents`.
+        let root = bench.at("root");
+        let way = bench.below("root").parent().unwrap().to_path_buf();
+        fs::create_dir_all(&way).unwrap();
+        fs::set_permissions(&way, fs::Permissions::from_mode(0o1777)).unwrap();
+        let owner = if std::os::unix::fs::chown(&way, Some(1234), Some(2345)).is_ok() {
+            1234
+        } else {
+            way.metadata().unwrap().uid()
+        };
+        let to = ["restore", archive.to_str().unwrap(), "--to", root.to_str().unwrap(), "--force", "--yes"];
+        ok(&bench.tarkeep(&to, &[]));
+        let about = way.metadata().unwrap();
+        assert_eq!((about.mode() & 0o7777, about.uid()), (0o1777, owner), "{codec}");
+        same(&bench.below("root"), &fingerprint(&bench.at("data")), codec);
+        // And those that were not there are as folders are.
+        let to = ["restore", archive.to_str().unwrap(), "--to", &format!("{}/new", root.display())];
+        ok(&bench.tarkeep(&to, &[]));
+        let way = bench.below("root/new").parent().unwrap().to_path_buf();
+        assert_eq!(way.metadata().unwrap().mode() & 0o7777, 0o755, "{codec}");
+    }
+}
+
+/// An ACL that a folder hands down is as if the restored files had been given it.
+#[test]
+fn nobody_is_let_in_by_an_acl_that_the_archive_does_not_have() {
+    let bench = Bench::new(plain);
+    let was = fingerprint(&bench.at("data"));
+    // Version 2: the owner, user 1234, the group, the mask and the others, each with its rights.
+    let entries =
+        [(1_u16, 7_u16, u32::MAX), (2, 7, 1234), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(rights.to_le_bytes());
+        acl.extend(id.to_le_bytes());
+    }
+    for name in ["data", "data/folder"] {
+        for attribute in ["system.posix_acl_default", "system.posix_acl_access", "user.not in the archive"] {
+            let value = if attribute.starts_with("user.") { b"1" } else { acl.as_slice() };
+            if setxattr(bench.at(name), attribute, value, XattrFlags::empty()).is_err() {
+                return skip("a file system with ACLs");
+            }
+        }
+    }
+    ok(&bench.restore(&REPLACE));
+    for name in ["", "a", "folder", "folder/file"] {
+        let mut list = vec![0; 1000];
+        let length = listxattr(bench.at("data").join(name), &mut list[..]).unwrap();
+        let list = String::from_utf8_lossy(&list[..length]);
+        assert!(!list.contains("posix_acl") && !list.contains("user."), "{name}: {list}");
+    }
+    same(&bench.at("data"), &was, "");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_target_and_no_later_restore_stumbles_over_it() {
+    let bench = Bench::new(plain);
+    symlink("/nowhere/at all", bench.at("link")).unwrap();
+    let output = bench.restore(&["--to", bench.at("link").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("link is a link, and what it leads to is not there"), "{}", text(&output));
+    bench.no_litter();
+    ok(&bench.restore(&["--to", bench.at("out").to_str().unwrap()]));
+}
+
+#[test]
+fn a_target_that_somebody_else_makes_meanwhile_is_theirs() {
+    let bench = Bench::new(plain);
+    let out = bench.at("out");
+    let restore = |target: &Path, step: &str| {
+        let arguments = ["restore", bench.archive.to_str().unwrap(), "--to", target.to_str().unwrap()];
+        bench.tarkeep(&arguments, &[("TARKEEP_FAILPOINT", step)])
+    };
+    assert_eq!(restore(&out, "restore-noted").status.code(), None, "it was killed");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("theirs"), b"theirs").unwrap();
+    let output = restore(&bench.at("other"), "");
+    ok(&output);
+    assert!(text(&output).contains("was undone"), "{}", text(&output));
+    assert_eq!(fs::read(out.join("theirs")).unwrap(), b"theirs");
+    assert_eq!(out.read_dir().unwrap().count(), 1);
+    bench.no_litter();
+}
+
+/// The program as nobody in particular, who owns all of the bench.
+fn as_somebody(bench: &Bench, arguments: &[&str], step: &str) -> Option<Output> {
+    let program = bench.at("tarkeep");
+    if !program.exists() {
+        if !rustix::process::geteuid().is_root() || !run("setpriv", &["true"]) {
+            skip("root and setpriv, to be somebody else");
+            return None;
+        }
+        fs::copy(TARKEEP, &program).unwrap();
+        fs::set_permissions(bench.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(run("chown", &["-R", "1234:2345", bench.folder.path().to_str().unwrap()]));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=1234", "--regid=2345", "--clear-groups"]).arg(program);
+    command.args(["restore", bench.archive.to_str().unwrap()]).args(arguments).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TARKEEP_FAILPOINT", step);
+    command.env("TARKEEP_SOURCE", bench.at("data")).env("TARKEEP_DESTINATION", bench.folder.path());
+    Some(command.output().unwrap())
+}
+
+/// As the module cache of Go has them, for one.
+fn read_only_folders(source: &Path) {
+    fs::create_dir_all(source.join("both/below")).unwrap();
+    fs::create_dir(source.join("only new")).unwrap();
+    for (name, mode) in [("both/below", 0o500), ("both", 0o555), ("only new", 0o555)] {
+        fs::write(source.join(name).join("file"), b"old").unwrap();
+        fs::set_permissions(source.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+#[test]
+fn without_root_folders_that_their_owner_may_not_write_to_are_replaced_as_well() {
+    let bench = Bench::new(read_only_folders);
+    if as_somebody(&bench, &["--dry-run", "--force"], "").is_none() {
+        return;
+    }
+    let data = bench.at("data");
+    let was = fingerprint(&data);
+    for step in ["restore-extracted", "restore-noted", "restore-deleted", "restore-swapped", ""] {
+        fs::remove_dir_all(data.join("only new")).unwrap();
+        fs::write(data.join("both/below/file"), b"new").unwrap();
+        fs::create_dir_all(data.join("only old/below")).unwrap();
+        fs::write(data.join("only old/below/file"), b"more").unwrap();
+        for name in ["only old/below", "only old"] {
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o555)).unwrap();
+        }
+        assert!(run("chown", &["-R", "1234:2345", data.to_str().unwrap()]));
+        if !step.is_empty() {
+            let killed = as_somebody(&bench, &REPLACE, step).unwrap();
+            assert_ne!(killed.status.code(), Some(0), "{step}: {}", text(&killed));
+        }
+        let output = as_somebody(&bench, &REPLACE, "").unwrap();
+        ok(&output);
+        assert_eq!(text(&output).contains("had been interrupted"), !step.is_empty(), "{}", text(&output));
+        let is = fingerprint(&data);
+        assert!(is.keys().eq(was.keys()), "{step}: {:?}", is.keys());
+        let modes = ["both", "both/below", "only new"]
+            .map(|name| data.join(name).metadata().unwrap().mode() & 0o7777);
+        assert_eq!(modes, [0o555, 0o500, 0o555], "{step}");
+        assert_eq!(fs::read(data.join("both/below/file")).unwrap(), b"old");
+        bench.no_litter();
+    }
+}
+
+#[test]
+fn a_tree_that_is_deeper_than_there_are_descriptors_is_replaced() {
+    let bench = Bench::new(|source| {
+        let mut path = source.to_path_buf();
+        for _ in 0..600 {
+            path.push("d");
+            fs::create_dir(&path).unwrap();
+        }
+        fs::write(path.join("file"), b"old").unwrap();
+    });
+    let deep = bench.at("data").join("d/".repeat(600)).join("file");
+    fs::write(&deep, b"new").unwrap();
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=256", "--stack=1048576", TARKEEP, "restore", bench.archive.to_str().unwrap()]);
+    command.args(REPLACE).env_clear().env("TARKEEP_SOURCE", bench.at("data"));
+    command.env("TARKEEP_DESTINATION", bench.folder.path());
+    ok(&command.output().unwrap());
+    assert_eq!(fs::read(&deep).unwrap(), b"old");
+    bench.no_litter();
+}
+
+#[test]
+fn of_several_sources_all_are_restored_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    for source in [&one, &two] {
+        fs::create_dir(source).unwrap();
+        fs::write(source.join("file"), b"old").unwrap();
+    }
+    let tarkeep = |arguments: &[&str], step: &str| {
+        let mut command = super::common::program::command(arguments);
+        command.env("TARKEEP_SOURCE", format!("{},{}", one.display(), two.display()));
+        command.env("TARKEEP_DESTINATION", folder.path()).env("TARKEEP_FAILPOINT", step).output().unwrap()
+    };
+    ok(&tarkeep(&["backup"], ""));
+    let change = || [&one, &two].map(|source| fs::write(source.join("file"), b"new").unwrap());
+    let read = || [&one, &two].map(|source| fs::read(source.join("file")).unwrap());
+    let restore = [&["restore", "latest"], &REPLACE[..]].concat();
+    for (step, comes) in
+        [("restore-extracted", b"new"), ("restore-noted", b"old"), ("restore-deleted", b"old")]
+    {
+        change();
+        assert_eq!(tarkeep(&restore, step).status.code(), None, "{step}: it was killed");
+        // Whatever comes next, of the sources of this job, makes good what was interrupted.
+        let output = tarkeep(&["restore", "latest", "--force"], "");
+        assert_eq!(output.status.code(), Some(2), "{step}: {}", text(&output));
+        assert_eq!(read(), [comes, comes], "{step}: {}", text(&output));
+    }
+    change();
+    // The second cannot be replaced, which shows when it is looked at; by then the first was, once.
+    if !run("chattr", &["+i", two.join("file").to_str().unwrap()]) {
+        return skip("root, and a file system that knows chattr");
+    }
+    let output = tarkeep(&restore, "");
+    let is = read();
+    assert!(run("chattr", &["-i", two.join("file").to_str().unwrap()]));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(is, [b"new", b"new"], "{}", text(&output));
+}
