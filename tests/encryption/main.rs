@@ -22,7 +22,6 @@ mod stock;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -159,6 +158,8 @@ pub fn has(program: &str, package: &str) -> bool {
 #[cfg(feature = "age")]
 pub fn x25519(place: &Place, name: &str) -> Pair {
     use age::secrecy::ExposeSecret as _;
+    use std::io::Write as _;
+
     let identity = age::x25519::Identity::generate();
     let private = place.path(name);
     let mut file = fs::File::create(&private).unwrap();
