@@ -281,7 +281,7 @@ fn trouble_is_never_taken_for_a_difference() {
         (&["diff", "first.tar.gz"], "required"),
         (
             &["diff", ".", "first.tar.gz"],
-            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list",
+            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list; a folder to compare with comes second",
         ),
     ] {
         let error = refused(arguments, folder.path(), 2);

@@ -92,7 +92,12 @@ fn with_archive(args: &DiffArgs, config: &Config, stop: &Stop, show: &mut Show) 
     if args.first == "-" && args.second == "-" {
         return Err(Error::usage("standard input can be one of the two, not both"));
     }
-    let first = Read::open(&args.first, config, stop)?;
+    let first = Read::open(&args.first, config, stop).map_err(|error| match error.exit() {
+        Exit::Failed if Path::new(&args.first).is_dir() => {
+            Error::usage(format!("{error}; a folder to compare with comes second"))
+        }
+        _ => error,
+    })?;
     let second = Read::open(&args.second, config, stop)?;
     if args.paths.is_empty() {
         return compare(first.side(), second.side(), stop, &mut |difference| show.one(&difference));
