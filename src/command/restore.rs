@@ -165,8 +165,9 @@ impl Plan<'_> {
                 let mut staging = Staging::begin(&part.target)?;
                 let root = Root::open(&staging.new_tree())?;
                 let extracted = extract(part, &root, hands)?;
-                if extracted.entries == 0 && extracted.refused.count + extracted.lost.count > 0 {
-                    let why = extracted.refused.names.iter().chain(&extracted.lost.names).next();
+                let why =
+                    extracted.refused.names.iter().chain(&extracted.lost.names).chain(&extracted.cut).next();
+                if extracted.entries == 0 && why.is_some() {
                     return Err(Error::failed(format!(
                         "nothing could be restored, and nothing was touched: {}",
                         why.map_or("", String::as_str)
