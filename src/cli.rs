@@ -1,14 +1,31 @@
 //! What was typed. No I/O, and nothing is decided here but what the words mean.
 
+mod backup;
+mod cat;
+mod diff;
+mod list;
+mod prune;
+mod reset;
+mod restore;
+mod verify;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::backup::BackupArgs;
+pub use self::cat::CatArgs;
+pub use self::diff::DiffArgs;
+pub use self::list::ListArgs;
+pub use self::prune::PruneArgs;
+pub use self::reset::ResetArgs;
+pub use self::restore::RestoreArgs;
+pub use self::verify::VerifyArgs;
 use crate::config::settings as set;
-use crate::config::{Origin, Setting, Typed, Value, Written};
+use crate::config::{Origin, SETTINGS, Setting, Typed, Value, Written};
 
 const AFTER_HELP: &str = "\
 Settings come from flags, then from TARKEEP_* variables, then from the configuration file; `tarkeep info` shows what is \
@@ -90,383 +107,6 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
-/// `backup`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  tarkeep backup                                     every job, into its destination
-  tarkeep backup db                                  the job called db
-  tarkeep backup --source ~/photos --destination /mnt/disk
-  tarkeep backup --source . -o here.tar.gz           one archive, and nothing else touched; .tar.zst, .tar.bz2, .tar too
-  docker compose exec -T backup backup > x.tar.gz    from a container to the host")]
-pub struct BackupArgs {
-    /// Jobs to run [default: all]
-    #[arg(value_name = "JOB")]
-    pub jobs: Vec<String>,
-
-    /// Write one archive there, or to standard output (-), and touch nothing else
-    #[arg(short, long, value_name = "FILE|-")]
-    pub output: Option<PathBuf>,
-
-    /// Read everything, and take nothing over from the last archive
-    #[arg(long)]
-    pub full: bool,
-
-    /// Folder or file to archive; can be repeated
-    #[arg(long, value_name = "PATH")]
-    pub source: Vec<OsString>,
-
-    /// Folder to keep the archive in
-    #[arg(long, value_name = "DIR", conflicts_with = "output")]
-    pub destination: Option<OsString>,
-
-    /// gzip:1 (fastest) to gzip:12 (smallest), zstd:1 to zstd:19, bzip2, or none [default: as FILE is called, or as set]
-    #[arg(long, value_name = "CODEC")]
-    pub codec: Option<OsString>,
-
-    /// Encrypt to this public key, age1…, ssh-ed25519 … or ssh-rsa …; can be repeated
-    #[arg(long, value_name = "KEY")]
-    pub recipient: Vec<OsString>,
-
-    /// Leave out what matches, by the rules of .gitignore; can be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub exclude: Vec<OsString>,
-
-    /// Leave out what matches a line of this file
-    #[arg(long, value_name = "FILE")]
-    pub exclude_from: Option<OsString>,
-
-    /// Leave out other filesystems mounted below a source
-    #[arg(long)]
-    pub one_file_system: bool,
-
-    /// Store once what the last archive has too, on a file system that can (XFS, btrfs)
-    #[arg(long, conflicts_with = "output")]
-    pub share: bool,
-
-    /// How many threads compress, 1 to 256 [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<OsString>,
-
-    /// Pattern of the archive's name below the destination, without its ending
-    #[arg(long, value_name = "PATTERN", conflicts_with = "output")]
-    pub name: Option<OsString>,
-
-    /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Draw no progress bar
-    #[arg(long)]
-    pub no_progress: bool,
-}
-
-/// `list`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
-standard input.
-
-Examples:
-  tarkeep list                                  the archives there are
-  tarkeep list latest                           what is in the newest
-  tarkeep list 2026-11-20/01-00-00 data/photos  one folder of that archive
-  tarkeep list latest '*.sql' --human           wherever they are")]
-pub struct ListArgs {
-    /// Archive to look into [default: list the archives]
-    #[arg(value_name = "ARCHIVE")]
-    pub archive: Option<OsString>,
-
-    /// Only these entries and what is below them, or globs
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<OsString>,
-
-    /// File with the private key that decrypts it: of age, or of SSH
-    #[arg(short, long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// Only the archives of this job
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-
-    /// Sizes as 1.5 MiB
-    #[arg(long)]
-    pub human: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `cat`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
-standard input. With an index only what the files need is read, and checked before it is given out; what comes through a \
-pipe is checked at its end, and files come in the order that they have there.
-
-Examples:
-  tarkeep cat latest data/etc/fstab
-  tarkeep cat 2026-11-20 data/dump.sql | psql")]
-pub struct CatArgs {
-    /// Archive to read from
-    #[arg(value_name = "ARCHIVE")]
-    pub archive: OsString,
-
-    /// Names of files in it
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<OsString>,
-
-    /// File with the private key that decrypts it: of age, or of SSH
-    #[arg(short, long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// The job whose archives are meant
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-}
-
-/// `diff`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
-standard input.
-
-+ is only in the second, - only in the first, ~ in both and not the same: content, type, mode, owner, mtime, target, \
-device or attributes. What an archive's hashes show to be equal is not read. Archives without an index are read through \
-first, and their entries kept in memory, about 300 bytes and the name for each.
-
-A folder is compared with the one entry that all others of the archive are below, or with PATH. For a source of a job, \
-what the job leaves out is left out here too.
-
-Exit status: 0 nothing differs, 1 something does, 2 trouble.
-
-Examples:
-  tarkeep diff 2026-11-20 latest             what changed since
-  tarkeep diff latest /data                  what changed since the last run
-  tarkeep diff 2026-11-20 latest data/etc    in one folder")]
-pub struct DiffArgs {
-    /// The first, older archive
-    #[arg(value_name = "ARCHIVE")]
-    pub first: OsString,
-
-    /// The second archive, or a folder
-    #[arg(value_name = "ARCHIVE|DIR")]
-    pub second: OsString,
-
-    /// Only these entries and what is below them, or globs; with a folder, the one entry that it is compared with
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<OsString>,
-
-    /// File with the private key that decrypts it: of age, or of SSH
-    #[arg(short, long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// The job whose archives are meant
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `verify`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for \
-standard input. Archives that other tools made are checked as far as they can be.
-
-Examples:
-  tarkeep verify                the newest archive
-  tarkeep verify --all          all there are
-  tarkeep verify old.tar.gz     any file")]
-pub struct VerifyArgs {
-    /// Archives to read [default: latest]
-    #[arg(value_name = "ARCHIVE")]
-    pub archives: Vec<OsString>,
-
-    /// Every archive there is
-    #[arg(long, conflicts_with = "archives")]
-    pub all: bool,
-
-    /// File with the private key that decrypts it: of age, or of SSH
-    #[arg(short, long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// Only the archives of this job
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-
-    /// How many threads read, 1 to 256 [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<OsString>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `restore`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-An ARCHIVE is a path, a name such as 2026-11-20/01-00-00 or an unambiguous beginning of one, latest, or - for standard \
-input, which is read to its end before anything is touched. A PATH is a name in it, data/photos, with all below it, or a \
-glob.
-
-Of an archive that another tool made, what could do harm is refused, named, and the rest restored (exit 3); --trust \
-takes it all. Anybody can make an archive that looks as if tarkeep had made it: restore what strangers gave you with \
---untrusted.
-
-Everything is written beside what is there, and swapped in when it is complete. A restore that is interrupted is \
-finished or undone by the next one.
-
-Examples:
-  tarkeep restore latest                          back to where it came from, if that is empty
-  tarkeep restore latest --force --delete --yes   exactly as it was
-  tarkeep restore latest --to here                into a folder
-  tarkeep restore 2026-11-20 data/photos --to .   one folder of an archive
-  docker compose exec -T backup restore <x.tar.gz from the host into a container")]
-pub struct RestoreArgs {
-    /// Archive to restore from
-    #[arg(value_name = "ARCHIVE")]
-    pub archive: OsString,
-
-    /// Only these entries and what is below them
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<OsString>,
-
-    /// Restore into this folder [default: back to the sources]
-    #[arg(long, value_name = "FOLDER")]
-    pub to: Option<PathBuf>,
-
-    /// File with the private key that decrypts it: of age, or of SSH
-    #[arg(short, long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-
-    /// The job whose archives and sources are meant
-    #[arg(long, value_name = "JOB")]
-    pub job: Option<String>,
-
-    /// Put files in the place of those that are there, also while services are up that TARKEEP_SERVICES_DOWN names
-    #[arg(long)]
-    pub force: bool,
-
-    /// With --force: remove what the archive does not have
-    #[arg(long, requires = "force")]
-    pub delete: bool,
-
-    /// Do not read the archive through before anything is touched
-    #[arg(long)]
-    pub no_verify: bool,
-
-    /// Believe an archive that another tool made: owners, devices, set-id bits, links to anywhere
-    #[arg(long, conflicts_with = "untrusted")]
-    pub trust: bool,
-
-    /// Do not believe an archive that says tarkeep made it: restore it as one of a stranger
-    #[arg(long)]
-    pub untrusted: bool,
-
-    /// Restore what can be read of a damaged archive to a new place, and list what is lost
-    #[arg(long, conflicts_with = "force")]
-    pub salvage: bool,
-
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-
-    /// How many threads work, 1 to 256 [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<OsString>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `prune`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-What is kept is said by TARKEEP_KEEP: last=30 daily=14 weekly=8 monthly=12 yearly=5 within=90d, or all. The daemon and \
-backup prune after each run whose archive is complete. Only files go that have a name as this job makes them, and whose \
-index says that they are this job's. Nothing goes while the newest archive is incomplete, or one whose source had shrunk \
-has not been accepted, or the clock stands before the newest archive.
-
-Examples:
-  tarkeep prune --dry-run              what would go, and what keeps the rest
-  tarkeep prune                        delete it
-  tarkeep prune --accept               the source has shrunk, and should have")]
-pub struct PruneArgs {
-    /// Jobs whose archives are meant [default: all]
-    #[arg(value_name = "JOB")]
-    pub jobs: Vec<String>,
-
-    /// Only say what would be done, and why
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Incomplete archives, and those whose source had shrunk, are as they should be: prune again
-    #[arg(long)]
-    pub accept: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `reset`
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-A last archive is made and verified first, and nothing is removed that it does not have: what the job leaves out stays, \
-and so does what changed meanwhile. With --no-backup there is none, and everything goes. The sources themselves and what \
-is mounted in them stay, as empty folders.
-
-It asks for the job's name to be typed. --yes answers, but only where TARKEEP_ALLOW_RESET=1 is set too. It refuses while a \
-run is on, while services are up that TARKEEP_SERVICES_DOWN names, and for the machine's own folders.
-
-Examples:
-  tarkeep reset --dry-run                        what would be removed
-  docker compose run --rm reset                  with the compose file of this project
-  docker compose exec -T -e TARKEEP_ALLOW_RESET=1 backup reset --yes")]
-pub struct ResetArgs {
-    /// Job whose sources are emptied; to be named where there are several
-    #[arg(value_name = "JOB")]
-    pub job: Option<String>,
-
-    /// Make no last archive, and remove what the job leaves out too
-    #[arg(long)]
-    pub no_backup: bool,
-
-    /// Go on although services are up that TARKEEP_SERVICES_DOWN names
-    #[arg(long)]
-    pub force: bool,
-
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// Do not ask; only together with TARKEEP_ALLOW_RESET=1
-    #[arg(long)]
-    pub yes: bool,
-
-    /// How many threads compress, 1 to 256 [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<OsString>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Draw no progress bar
-    #[arg(long)]
-    pub no_progress: bool,
-}
-
 /// `next`
 #[derive(Debug, Args)]
 pub struct NextArgs {
@@ -522,7 +162,7 @@ impl Cli {
                 arguments.push("-".into());
                 Self::try_parse_from(arguments)?
             }
-            parsed => parsed?,
+            parsed => parsed.map_err(as_setting)?,
         };
         if let Command::Backup(args) = &mut cli.command {
             if as_backup && args.output.is_none() && args.destination.is_none() {
@@ -590,6 +230,22 @@ impl Cli {
 
 fn flag_value(setting: &'static Setting, flag: &'static str, written: Written) -> (&'static Setting, Value) {
     (setting, Value { written, origin: Origin::Flag(flag), key: setting.key })
+}
+
+/// Most settings have no flag. Who types one all the same is told where else it goes.
+fn as_setting(mut error: clap::Error) -> clap::Error {
+    let setting = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => {
+            let key = flag.trim_start_matches('-');
+            SETTINGS.iter().find(|setting| setting.key == key && flag.starts_with("--"))
+        }
+        _ => None,
+    };
+    if let Some(setting) = setting {
+        let tip = format!("set {} in the environment, or {} in the file", setting.variable, setting.key);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@ use serde::Serialize;
 
 use crate::agenda::{Times, said};
 use crate::exit::Exit;
-use crate::state::{Keeper, Open, State};
+use crate::state::{Keeper, LastRun, Open, State};
 
 /// How late the loop may be before it counts as dead.
 const SLACK: TimeDelta = TimeDelta::minutes(2);
+
+/// What is further ahead than this was written by a clock that was wrong, and not before one was set a little.
+const AHEAD: TimeDelta = TimeDelta::hours(2);
 
 /// All that the verdict depends on.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +109,7 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
         Keeper::Silent(pid) => {
             let reason = format!(
                 "the daemon's process {pid} does not answer: its loop hangs, and begins no run. Is something it needs gone, \
-                 such as a network disk, or does nobody read its log? Start it anew"
+                 such as a network disk? Start it anew"
             );
             return (Status::Failed, reason);
         }
@@ -131,6 +134,11 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
     };
     // Before a daemon knew of the job nothing could be due.
     let known = state.since.unwrap_or(now);
+    // What a clock that was ahead has written does not say how old anything is: it holds until something goes wrong.
+    let ahead = |at: DateTime<Utc>| at > now + AHEAD;
+    let believed = |at: DateTime<Utc>| if ahead(at) { running.map_or(now, |open| open.began) } else { at };
+    let last = state.last.as_ref().filter(|last| running.is_none() && !ahead(last.began));
+    let published = |last: &LastRun| matches!(last.exit, 0 | 3 | 4);
     let hangs = |open: &Open| {
         format!(
             "; the run that began at {} has not come to its end: does its source or its disk answer?",
@@ -138,7 +146,16 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
         )
     };
     let fresh_run = running.filter(|open| now <= open.began + grace);
-    if let Some(due) = too_old(state.verified.unwrap_or(known), 1) {
+    if ahead(state.verified.unwrap_or(known)) && last.is_some_and(|last| !published(last)) {
+        let made = state.verified.map_or("no archive has been made".into(), |at| {
+            format!(
+                "the last verified archive is of {}, a time to come, so nobody knows how old it is",
+                when(at)
+            )
+        });
+        return (Status::Failed, format!("{made}{}", error_of(state)));
+    }
+    if let Some(due) = too_old(believed(state.verified.unwrap_or(known)), 1) {
         let last = match state.verified {
             Some(at) => {
                 format!("the last verified archive is of {}, and one was due at {}", when(at), said(due))
@@ -150,8 +167,16 @@ fn verdict(facts: Facts<'_>, next: Option<DateTime<Tz>>, now: DateTime<Utc>) -> 
             None => (Status::Failed, format!("{last}{}", running.map_or_else(|| error_of(state), hangs))),
         };
     }
-    if too_old(state.complete.unwrap_or(known), 2).is_some() {
+    let complete = state.complete.unwrap_or(known);
+    let incomplete = ahead(complete) && last.is_some_and(|last| last.exit == Exit::Incomplete.code());
+    if incomplete || too_old(believed(complete), 2).is_some() {
         let last = match state.complete {
+            Some(at) if incomplete => {
+                format!(
+                    "the last complete archive is of {}, a time to come, so nobody knows how old it is",
+                    when(at)
+                )
+            }
             Some(at) => format!("the last complete archive is of {}, more than two periods ago", when(at)),
             None => "no complete archive has been made in two periods".into(),
         };

@@ -13,12 +13,15 @@ use crate::archive::index::About;
 use crate::archive::name::{ArchiveName, Pattern};
 use crate::archive::reader::{self, Opened};
 use crate::destination::{Identity, Local, Stored};
+use crate::digest::digest;
 use crate::encryption;
-use crate::error::{Result, cause_text};
+use crate::error::{Error, Result, cause_text};
 use crate::printable::printable;
 use crate::report::Noted;
 use crate::retention;
 use crate::state::{Checked, CheckedArchives, Folder, Linked, Links, Record, Records};
+use crate::stop::Stop;
+use crate::zone::Tz;
 
 pub use newest::{Newest, newest};
 
@@ -78,6 +81,17 @@ impl Item {
         link.or(about).or(record).map(String::as_str)
     }
 
+    /// When it was made, as far as that is known: by what was written down or, where nothing was, by its name, in this zone.
+    pub fn time(&self, zone: Tz) -> Option<DateTime<Utc>> {
+        let own = self.own.as_ref().ok().map(|own| own.instant);
+        let said = || DateTime::parse_from_rfc3339(self.instant()?).ok().map(|time| time.to_utc());
+        let named = || {
+            let name = Some(&self.stored.name).filter(|name| !name.is_versioned())?;
+            name.local.and_local_timezone(zone).earliest().map(|time| time.to_utc())
+        };
+        own.or_else(said).or_else(named)
+    }
+
     /// Which file it is, whatever its name: device and inode.
     pub fn file(&self) -> Option<(u64, u64)> {
         self.identity.map(|file| (file.device, file.inode))
@@ -97,20 +111,31 @@ pub fn freed<'a>(going: impl Iterator<Item = &'a Item>) -> u64 {
 /// What this pattern could have made in the destination, newest name first.
 ///
 /// # Errors
-/// If the destination cannot be listed. A file that cannot be read is not an error: it is not known as ours.
-pub fn take(destination: &Local, pattern: &Pattern, whose: &Whose, state: &Folder) -> Result<Vec<Item>> {
+/// If the destination cannot be listed; if `stop` asks. A file that cannot be read is not an error: it is not known as ours.
+pub fn take(
+    destination: &Local,
+    pattern: &Pattern,
+    whose: &Whose,
+    state: &Folder,
+    stop: &Stop,
+) -> Result<Vec<Item>> {
     let found = destination.archives(pattern)?;
-    let known = known(&found, whose, state);
-    Ok(found.into_iter().map(|stored| item(destination, pattern, whose, &known, stored)).collect())
+    let known = known(&found, whose, state, stop);
+    let look = |stored| {
+        let item = item(destination, pattern, whose, &known, stored);
+        stop.check().map(|()| item)
+    };
+    found.into_iter().map(look).collect()
 }
 
-fn known(found: &[Stored], whose: &Whose, state: &Folder) -> Known {
+fn known(found: &[Stored], whose: &Whose, state: &Folder, stop: &Stop) -> Known {
+    let stop = stop.clone();
     if found.is_empty() {
-        return Known::default();
+        return Known { stop, ..Known::default() };
     }
     let encrypted = found.iter().any(|stored| is_encrypted(&stored.name));
     let records = if encrypted { state.records(&whose.job) } else { Records::default() };
-    Known { records, links: state.links(&whose.job), checked: state.checked(&whose.job) }
+    Known { records, links: state.links(&whose.job), checked: state.checked(&whose.job), stop }
 }
 
 /// What is remembered of a job's archives.
@@ -119,6 +144,8 @@ struct Known {
     records: Records,
     links: Links,
     checked: CheckedArchives,
+    /// Ends the reading of those of which that is not enough.
+    stop: Stop,
 }
 
 fn is_encrypted(name: &ArchiveName) -> bool {
@@ -141,7 +168,7 @@ fn item(destination: &Local, pattern: &Pattern, whose: &Whose, known: &Known, st
         own: Err(String::new()),
     };
     item.own = if encrypted {
-        look_by_record(destination, &known.records, &mut item)
+        look_by_record(destination, known, &mut item)
             .and_then(|(record, identity)| own_by_record(pattern, whose, &mut item, &record, identity))
     } else {
         look(destination, &mut item)
@@ -159,24 +186,20 @@ fn item(destination: &Local, pattern: &Pattern, whose: &Whose, known: &Known, st
 
 /// Without a key nothing in it can be read; what was noted when it was written says enough. That its bytes are those is
 /// found out when it matters, as that takes reading all of them.
-fn look_by_record(
-    destination: &Local,
-    records: &Records,
-    item: &mut Item,
-) -> Result<(Record, Identity), String> {
+fn look_by_record(destination: &Local, known: &Known, item: &mut Item) -> Result<(Record, Identity), String> {
+    let records = &known.records;
     let cannot = |error: crate::error::Error| format!("it cannot be read: {error}");
     let opened = destination.place(&item.stored.name).and_then(|place| place.open());
     let (file, identity) = opened.map_err(cannot)?;
     item.names = names(&file);
     item.identity = Some(identity);
     let name = item.stored.name.to_string();
-    let known = if item.stored.name.is_versioned() {
-        numbered(records, &name, &file, identity)
-            .map_err(|e| format!("it cannot be read: {}", cause_text(&e)))?
+    let found = if item.stored.name.is_versioned() {
+        numbered(known, &item.stored, &file, identity).map_err(cannot)?
     } else {
         records.find(&name, identity.bytes)
     };
-    let Some(record) = known else {
+    let Some(record) = found else {
         if let Some(other) = records.named(&name).filter(|_| !item.stored.name.is_versioned()) {
             item.damage = Some(format!("it had {} bytes when it was written", other.bytes));
         }
@@ -196,21 +219,21 @@ fn look_by_record(
 /// Numbered names move, and a run that was killed has not noted where to. Where size, name and time do not say which
 /// archive it is, its bytes do, which takes reading all of them.
 fn numbered<'a>(
-    records: &'a Records,
-    name: &str,
+    Known { records, stop, .. }: &'a Known,
+    stored: &Stored,
     file: &File,
     identity: Identity,
-) -> std::io::Result<Option<&'a Record>> {
-    if let Some(record) = records.of_numbered(name, identity.bytes, identity.modified) {
+) -> Result<Option<&'a Record>> {
+    let name = stored.name.to_string();
+    if let Some(record) = records.of_numbered(&name, identity.bytes, identity.modified) {
         return Ok(Some(record));
     }
     let found = records.of_size(identity.bytes);
     if found.is_empty() {
         return Ok(None);
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file)?;
-    let hash = Some(hasher.finalize());
+    let failed = |e| Error::io("read archive", &stored.path, e);
+    let hash = Some(digest(file, stop, failed, |_| {})?);
     Ok(found.into_iter().find(|record| record.hash() == hash))
 }
 

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod destination;
+pub mod digest;
 pub mod encryption;
 pub mod entry;
 pub mod error;

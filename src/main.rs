@@ -1,6 +1,5 @@
 //! The binary: parse, log, run, exit.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use tarkeep::cli::{Cli, Command};
@@ -19,10 +18,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let exit = run(cli).unwrap_or_else(|error| {
-        // Where nobody listens, the exit code still says it.
-        let _ = writeln!(std::io::stderr(), "tarkeep: {error}");
+        logger::say_last(&error);
         error.exit()
     });
+    logger::finish();
     signals::end(exit)
 }
 
@@ -42,7 +41,7 @@ fn run(cli: Cli) -> Result<Exit> {
         Err(error) if matches!(cli.command, Command::Diff(_)) => return Err(error.with_exit(Exit::Usage)),
         loaded => loaded?,
     };
-    logger::start(&config, SystemClock);
+    logger::start(&config, SystemClock, matches!(cli.command, Command::Run));
     if !config.keys().is_empty() {
         sys::leave_no_core();
     }

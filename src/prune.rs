@@ -5,8 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -17,11 +15,12 @@ use serde::Serialize;
 
 use crate::archive::name::Pattern;
 use crate::destination::{Identity, Local, Lock, OWN_FOLDER, Place};
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::inventory::{self, Item, Whose};
 use crate::printable::{counted, human_bytes, printable, printable_path};
 use crate::retention::{self, Decision, Held, Keep};
-use crate::state::{Folder, Record};
+use crate::state::Folder;
 use crate::stop::Stop;
 use crate::sys::failpoint;
 use crate::zone::Tz;
@@ -67,9 +66,15 @@ impl Policy<'_> {
 /// With `accept`, the incomplete and suspect archives that there are count as accepted, besides those that were before.
 ///
 /// # Errors
-/// If the destination cannot be listed.
-pub fn plan(destination: &Local, policy: &Policy<'_>, accept: bool, now: DateTime<Utc>) -> Result<Plan> {
-    let items = inventory::take(destination, policy.pattern, &policy.whose(), &policy.state)?;
+/// If the destination cannot be listed; if `stop` asks.
+pub fn plan(
+    destination: &Local,
+    policy: &Policy<'_>,
+    accept: bool,
+    now: DateTime<Utc>,
+    stop: &Stop,
+) -> Result<Plan> {
+    let items = inventory::take(destination, policy.pattern, &policy.whose(), &policy.state, stop)?;
     let (places, own): (Vec<usize>, Vec<retention::Archive>) = items
         .iter()
         .enumerate()
@@ -151,9 +156,10 @@ fn why_held(
                 days => counted(days as u64, "day", "days"),
             };
             format!(
-                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, longer than `within` \
-                 keeps, and archives from before would go for that alone; if it was a pause and they may go, say `tarkeep \
-                 prune --accept`; if the clock was wrong, move away what has a wrong time",
+                "between {old_name}, of {}, and {new_name}, of {}, no archive was made for {length}, and too much of what \
+                 `within` kept from before would go for that alone; if it was a pause and they may go, say `tarkeep prune --accept`; \
+                 if the clock was wrong, move away what has a wrong time; `last`, `hourly`, `daily` and the others count no \
+                 pauses, and never ask",
                 when(old),
                 when(new)
             )
@@ -282,7 +288,8 @@ fn delete(
         if opened != decided_about {
             return Err(replaced());
         }
-        if !is_recorded(&file, &path, record, stop)? {
+        let found = digest(&file, stop, |e| Error::io("read archive", &path, e), |_| {})?;
+        if record.hash() != Some(found) {
             name_once(&path, "it is not what was written under this name");
             return Ok(None);
         }
@@ -304,22 +311,6 @@ fn delete(
     place.sync()?;
     remove_empty_folders(&mut place, pattern)?;
     Ok(Some(if names > 1 { 0 } else { decided_about.bytes }))
-}
-
-/// Whether the file is, byte for byte, what the record of it says.
-fn is_recorded(mut file: &File, path: &Path, record: &Record, stop: &Stop) -> Result<bool> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        stop.check()?;
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::io("read archive", path, e)),
-        };
-    }
-    Ok(record.hash() == Some(hasher.finalize()))
 }
 
 /// Remove the folder that the archive stood in and those above it, as long as they are empty and nobody but a run makes

@@ -299,8 +299,8 @@ pub enum Held {
     Clock(usize),
     /// The source of this one had shrunk, and nobody has said yet that it should.
     Suspect(usize),
-    /// Between these two neighbours lies more than `within`, and archives would go for that alone: nothing was made for long,
-    /// or a clock was wrong.
+    /// Between these two neighbours lies so long that too much of what `within` kept would go for that alone: nothing was made
+    /// for long, or a clock was wrong.
     Pause {
         /// The newest before it.
         before: usize,
@@ -340,8 +340,15 @@ pub fn held(
     Some(newest).filter(|at| unseen(at) && !archives[*at].complete).map(Held::Incomplete)
 }
 
+/// A pause that is no longer than `within` may cost fewer archives than these without anybody being asked: a short `within`
+/// and a night that was missed are nothing unusual.
+const FEW: usize = 3;
+/// Nor does one of which so many archives are left: what is found broken after some days is whole in one of them.
+const ENOUGH: usize = 7;
+
 /// The newest pause that nobody has seen yet and that would cost archives: those that `within` alone kept until it, and no
-/// rule keeps after it. `order` is newest first.
+/// rule keeps after it. One that is no longer than `within` must cost more than half of them, and leave few. `order` is newest
+/// first.
 fn pause(
     archives: &[Archive],
     order: &[usize],
@@ -357,16 +364,24 @@ fn pause(
     };
     let today = decided(order);
     let only_within = Decision::Kept(vec![Reason::Within]);
+    // How many of the older ones are no older than `within` before that instant.
+    let near = |older: &[usize], instant: DateTime<Utc>| {
+        older.partition_point(|at| instant - archives[*at].instant <= within)
+    };
     for (nth, pair) in order.windows(2).enumerate() {
-        let (after, before) = (pair[0], pair[1]);
+        let ((after, before), older) = ((pair[0], pair[1]), &order[nth + 1..]);
         let is_long = archives[after].instant - archives[before].instant > within;
-        if !is_long || !unseen(&after) || today[nth + 1..].iter().all(Decision::kept) {
+        let most = near(older, archives[before].instant) - near(older, archives[after].instant);
+        if !is_long && most < FEW || !unseen(&after) || today[nth + 1..].iter().all(Decision::kept) {
             continue;
         }
         // What goes by other rules later, night by night, does not go because of the pause.
-        let (until, from) = (decided(&order[nth + 1..]), decided(&order[nth..]));
-        let costs = |(old, new): (&Decision, &Decision)| *old == only_within && !new.kept();
-        if until.iter().zip(&from[1..]).any(costs) {
+        let (until, from) = (decided(older), decided(&order[nth..]));
+        let costs = |(old, new): &(&Decision, &Decision)| **old == only_within && !new.kept();
+        let cost = until.iter().zip(&from[1..]).filter(costs).count();
+        let kept = until.iter().filter(|old| **old == only_within).count();
+        let left = from.iter().filter(|new| new.kept()).count();
+        if is_long && cost > 0 || cost >= FEW && cost * 2 > kept && left < ENOUGH {
             return Some(Held::Pause { before, after });
         }
     }

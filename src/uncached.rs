@@ -206,15 +206,10 @@ impl Shared {
     }
 }
 
-/// What is cached comes without waiting. Where some of it is not, we look at each page before and drop the others after.
-/// Nothing is read ahead here, so there is nothing else to drop.
+/// We look at each page before and drop those after that were not cached. Nothing is read ahead here, so there is nothing
+/// else to drop. A read that does not wait would say as well whether all is cached, but the kernel has it begin to read what
+/// is not: what had come by the time that we look would be taken for what was cached before.
 fn read_and_drop(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(count) if count == buffer.len() => return Ok(count),
-        // Less may be all there is, or all that is cached.
-        Ok(_) | Err(Errno::AGAIN) => {}
-        Err(other) => return Err(other),
-    }
     let start = offset - offset % rustix::param::page_size() as u64;
     let length = buffer.len().min((start + WINDOW - offset) as usize);
     let window = Window::look(file, start, offset + length as u64)?;
@@ -263,14 +258,16 @@ fn forget(file: BorrowedFd<'_>, from: u64, to: u64) {
 }
 
 /// For each page of this part of the file, whether it is cached, in the lowest bit. The kernel says that all are when it
-/// does not want to tell, and then nothing is dropped.
+/// does not want to tell, and then nothing is dropped. Where a file cannot be mapped, as with FUSE and direct I/O, nobody can
+/// look.
 #[allow(unsafe_code, reason = "mincore asks about a mapping, and no safe call tells which pages are cached")]
 fn cached_pages(file: BorrowedFd<'_>, start: u64, length: usize, page: usize) -> Result<Vec<u8>, Errno> {
     let mut cached = vec![1_u8; length.div_ceil(page)];
     // SAFETY: a new mapping, at a place that the kernel chooses. It is never read, so that the file may shrink, and is
     // gone before this returns. The list has one byte for each of its pages, as mincore wants.
     unsafe {
-        let map = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, start)?;
+        let map = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, start)
+            .map_err(|_| Errno::OPNOTSUPP)?;
         let outcome = libc::mincore(map, length, cached.as_mut_ptr());
         munmap(map, length)?;
         if outcome != 0 { Err(Errno::OPNOTSUPP) } else { Ok(cached) }
@@ -375,22 +372,23 @@ mod tests {
         Some((share(&of(true)), share(&of(false))))
     }
 
-    /// The cache is everybody's, and the kernel may drop pages when it needs memory; and what it is to drop it keeps if
-    /// something holds it just then, on a busy machine up to a tenth: one of some tries must show what is promised.
+    /// The cache is everybody's, and the kernel may drop pages when it needs memory, and keep some that something holds just
+    /// then: one of some tries must show what is promised.
     fn is_left_as_found(reader: Reader, way: u8, size: usize, pieces: &[std::ops::Range<usize>]) {
         let mut seen = Vec::new();
-        for _ in 0..30 {
-            let Some((kept, brought)) = read(reader, way, size, pieces) else {
-                eprintln!("skipped: needs a file system whose cache can be emptied");
-                return;
-            };
+        for _ in 0..5 {
+            let Some((kept, brought)) = read(reader, way, size, pieces) else { continue };
             // A share of nothing is not a number.
             let kept_all = kept.is_nan() || kept > 0.98;
-            let dropped_all = brought.is_nan() || brought < 0.05;
+            let dropped_all = brought.is_nan() || brought < 0.02;
             if kept_all && dropped_all {
                 return;
             }
             seen.push((kept, brought));
+        }
+        if seen.is_empty() {
+            eprintln!("skipped: needs a file system whose cache can be emptied");
+            return;
         }
         panic!("kept of what was cached, cached of what was not: {seen:?}");
     }
@@ -431,11 +429,14 @@ mod tests {
     #[test]
     fn a_way_that_is_not_there_is_given_up_for_the_next() {
         let file = File::open("/proc/version").unwrap();
-        let way = Way::default();
-        let mut pages = Pages::new(Arc::clone(&way), 10);
-        let mut buffer = [0; 5];
-        assert_eq!(pages.read(file.as_fd(), &mut buffer, 0).unwrap(), 5);
-        assert_eq!(&buffer, b"Linux");
-        assert_eq!(way.load(Ordering::Relaxed), PLAIN);
+        // A large one is mapped to look at it, and some cannot be mapped: these, and many of FUSE.
+        for size in [10, 2 * SMALL] {
+            let way = Way::default();
+            let mut pages = Pages::new(Arc::clone(&way), size);
+            let mut buffer = [0; 5];
+            assert_eq!(pages.read(file.as_fd(), &mut buffer, 0).unwrap(), 5);
+            assert_eq!(&buffer, b"Linux");
+            assert_eq!(way.load(Ordering::Relaxed), PLAIN);
+        }
     }
 }

@@ -11,7 +11,7 @@ use tarkeep::agenda::{OnStart, length};
 use tarkeep::daemon::Ran;
 use tarkeep::daemon::core::{Core, Planned, Step};
 use tarkeep::exit::Exit;
-use tarkeep::state::{Folder, State};
+use tarkeep::state::{Counts, Folder, State};
 use tarkeep::zone::Tz;
 use tempfile::TempDir;
 
@@ -173,7 +173,7 @@ fn plan(name: &str, schedule: &str, zone: Tz, disk: &Path) -> Planned {
 }
 
 fn ran(exit: Exit) -> Ran {
-    Ran { exit, archive: None, error: None }
+    Ran { exit, archive: None, counts: None, error: None }
 }
 
 #[test]
@@ -460,6 +460,21 @@ fn a_new_configuration_keeps_what_was_seen() {
     world.until("2026-11-22T12:00:00Z");
     assert_eq!(world.runs.len(), 4);
     assert_eq!(world.runs[3].job, "new");
+}
+
+#[test]
+fn what_a_run_has_counted_is_noted_with_its_end_and_stays_when_the_next_fails() {
+    let mut world = World::new("01:00", Tz::UTC, "2026-11-20T20:00:00Z");
+    world.start().until("2026-11-21T01:01:00Z");
+    world.run_ends_at = None;
+    let counts = Counts { sources: vec!["/data".into()], entries: 7, bytes: 8 };
+    let made = Ran { counts: Some(counts.clone()), ..ran(Exit::Complete) };
+    world.core.as_mut().unwrap().ended(made, utc("2026-11-21T01:01:00Z"));
+    assert_eq!(world.state().counts, Some(counts.clone()));
+    assert_eq!(world.state().last.unwrap().exit, 0);
+    world.ends = Exit::Failed;
+    world.until("2026-11-22T02:00:00Z");
+    assert_eq!((world.state().counts, world.state().last.unwrap().exit), (Some(counts), 1));
 }
 
 #[test]

@@ -74,6 +74,15 @@ fn wrong_words_are_refused_with_the_nearest_one() {
         (&["next", "-n", "many"], "invalid"),
         (&["completions", "dos"], "bash"),
         (&["info", "extra"], "unexpected argument"),
+        (
+            &["run", "--schedule", "02:00"],
+            "tip: set TARKEEP_SCHEDULE in the environment, or schedule in the file",
+        ),
+        (
+            &["list", "--destination=/backup"],
+            "tip: set TARKEEP_DESTINATION in the environment, or destination in",
+        ),
+        (&["backup", "/srv/photos"], "no such job; the jobs are: data; to archive a folder: --source FOLDER"),
     ] {
         let (code, stdout, stderr) = output(&mut tarkeep(line));
         assert_eq!((code, stdout.as_str()), (2, ""), "{line:?}: {stderr}");

@@ -3,11 +3,12 @@
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use common::program::feed;
 use common::tree::{everything, fingerprint, noise};
 use common::{made, skip};
 use tarkeep::archive::codec::Codec;
@@ -59,21 +60,7 @@ fn lacks(codec: Codec, tools: &[&str]) -> bool {
 
 /// What a command makes of these bytes.
 fn pipe(command: &[&str], bytes: &[u8]) -> Vec<u8> {
-    let mut child = Command::new(command[0])
-        .args(&command[1..])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // It may end before it has read all.
-            let _ = stdin.write_all(bytes);
-        });
-        child.wait_with_output().unwrap()
-    });
+    let output = feed(Command::new(command[0]).args(&command[1..]), bytes);
     assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));
     output.stdout
 }
@@ -257,6 +244,12 @@ fn the_name_of_the_file_says_the_codec_unless_somebody_else_does() {
             assert!(said.contains("this tarkeep was built without "), "{said}");
             assert!(!folder.join(name).exists());
         }
+    }
+    for name in ["x.tar.xz", "x.zip"] {
+        let said = ends(&["backup", "--source", "data", "-o", name], folder, 2);
+        assert!(said.contains("its name says what it would not be: .tar.gz, "), "{said}");
+        assert!(!folder.join(name).exists());
+        assert!(gzip(made(name, &["--codec", "gzip"])), "{name}, if somebody insists");
     }
 }
 

@@ -7,7 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use common::backups::{Archives, backup, litter, run, source};
-use common::disk::{self, Disk};
+use common::disk::Disk;
+use common::trace::may_inject;
 
 /// A run that must fail, with this exit code and these words; nothing is to be left of it.
 fn fails(source: &Path, destination: &Path, code: i32, words: &[&str]) {
@@ -134,8 +135,8 @@ fn a_file_that_is_there_is_not_replaced() {
 /// Fail call number 1, 2, 3, … of each kind, until a run meets no fault.
 #[test]
 fn a_system_call_that_fails_costs_at_most_this_run() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:error=EIO") {
+        return;
     }
     let source = source();
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::disk::soon;
-use common::program::{self, stderr};
+use common::program::{self, Daemon, stderr};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -354,8 +354,7 @@ fn of_health_and_run() {
     // Nobody is there to make the next one.
     place.ends(1, &["health"]);
     let settings = [("TARKEEP_SCHEDULE", "0 0 1 1 *"), ("TARKEEP_LOG", "info")];
-    let mut daemon = place.command(&["run"]);
-    let mut daemon = daemon.envs(settings).stderr(Stdio::null()).spawn().unwrap();
+    let mut daemon = Daemon::start(place.command(&["run"]).envs(settings), &place.at("log"));
     let health = || {
         let health = place.command(&["health"]).envs(settings).stdout(Stdio::null()).status();
         health.unwrap().code() == Some(0)
@@ -363,11 +362,9 @@ fn of_health_and_run() {
     let healthy = soon(health);
     // 11: a second one with the same state.
     let second = place.command(&["run"]).envs(settings).output().unwrap();
-    kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
-    let status = daemon.wait().unwrap();
-    assert!(healthy, "with a daemon");
+    assert!(healthy, "with a daemon: {}", daemon.said());
     assert_eq!(second.status.code(), Some(11), "{}", stderr(&second));
-    assert_eq!(status.code(), Some(0), "stopped while it had nothing to do");
+    daemon.stop();
     place.ends_with(2, &["run"], &[("TARKEEP_SCHEDULE", "25:00")]);
 }
 

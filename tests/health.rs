@@ -189,6 +189,29 @@ fn a_clock_that_was_set_back_is_no_failure() {
 }
 
 #[test]
+fn what_a_clock_that_was_ahead_has_written_excuses_nothing_that_fails_now() {
+    let ahead = || Case::nightly().ran("2031-01-01T01:00:00Z", Exit::Complete);
+    let failed = ahead().ran("2026-11-20T01:00:00Z", Exit::Failed);
+    failed.expect("2026-11-20T02:00:00Z", Failed, "of 2031-01-01 01:00:00 +00:00, a time to come");
+    failed.expect("2026-11-20T02:00:00Z", Failed, ": write archive: no space left");
+    ahead().ran("2026-11-20T01:00:00Z", Exit::Complete).expect("2026-11-20T02:00:00Z", Healthy, "");
+    let open = ahead().open("2026-11-20T01:00:00Z");
+    open.expect("2026-11-20T02:00:00Z", Healthy, "a run is on");
+    open.expect("2026-11-21T13:00:01Z", Failed, "has not come to its end");
+    // Nothing but incomplete archives since.
+    let incomplete = ahead().ran("2026-11-20T01:00:00Z", Exit::Incomplete);
+    incomplete.expect("2026-11-20T02:00:00Z", Failed, "of 2031-01-01 01:00:00 +00:00, a time to come");
+    // A daemon that began to keep the job then.
+    let mut never = Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Failed);
+    never.state.since = Some(utc("2031-01-01T00:00:00Z"));
+    never.expect("2026-11-20T02:00:00Z", Failed, "no archive has been made");
+    // A step of minutes is no such clock.
+    let step =
+        Case::nightly().ran("2026-11-20T01:00:00Z", Exit::Complete).ran("2026-11-20T00:30:00Z", Exit::Failed);
+    step.expect("2026-11-20T00:40:00Z", Degraded, "the last run, of 2026-11-20 00:30:00 +00:00, failed");
+}
+
+#[test]
 fn grace_follows_the_catch_up_within_reason() {
     let (hour, day) = (TimeDelta::hours(1), TimeDelta::days(1));
     assert_eq!(grace(Duration::from_hours(12), day), TimeDelta::hours(12));

@@ -806,3 +806,16 @@ fn attributes_of_an_archive_that_is_not_trusted_are_those_of_users_only() {
     let seen = &fingerprint(&world.at("out"))[&b"file"[..]];
     assert!(!seen.contains("security.") && !seen.contains("trusted.") && !seen.contains("huge"), "{seen}");
 }
+
+#[test]
+fn what_an_index_says_of_its_time_reaches_no_terminal_as_it_is() {
+    let world = World::new();
+    let entries = vec![made::entry(b"data", Kind::Directory), made::file(b"data/a", b"a")];
+    let forged = made::archive_that_says(entries, Codec::Gzip(1), |about| tarkeep::archive::index::About {
+        instant: "\x1b]0;x\x07".into(),
+        ..about
+    });
+    let output = world.restore(&forged, &["--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains(" of \\x1b]0;x\\x07\n"), "{:?}", said(&output));
+}

@@ -10,11 +10,73 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::backups::{Archives, STEPS, backup, litter, run, source};
-use common::disk;
+use common::trace::may_inject;
 use tarkeep::archive::name::Pattern;
 use tarkeep::destination::Local;
 use tarkeep::inventory::{self, Whose};
 use tarkeep::state::Folder;
+use tarkeep::stop::Stop;
+use tempfile::TempDir;
+
+/// A destination, how runs to it are started, and what they have left there.
+struct Place<'a> {
+    source: &'a Path,
+    folder: TempDir,
+    command: fn(&[&str], &Path, &Path) -> Command,
+    archives: Archives,
+}
+
+impl<'a> Place<'a> {
+    fn new(source: &'a Path, command: fn(&[&str], &Path, &Path) -> Command) -> Self {
+        Self { source, folder: tempfile::tempdir().unwrap(), command, archives: Archives::default() }
+    }
+
+    /// With an archive in it.
+    fn with_one(source: &'a Path, command: fn(&[&str], &Path, &Path) -> Command) -> Self {
+        let mut place = Self::new(source, command);
+        assert_eq!(run(&mut place.run(&[])).0, Some(0));
+        place.look("the first run");
+        place
+    }
+
+    fn destination(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A run behind these words.
+    fn run(&self, before: &[&str]) -> Command {
+        (self.command)(before, self.source, self.destination())
+    }
+
+    /// How many archives are new, each whole, and the others as they were.
+    fn look(&mut self, when: &str) -> usize {
+        self.archives.look(self.folder.path(), when)
+    }
+
+    /// The next run succeeds, makes one archive, and leaves nothing besides. What it said.
+    fn next_is_good(&mut self, when: &str) -> String {
+        let (code, said) = run(&mut self.run(&[]));
+        assert_eq!(code, Some(0), "after {when}: {said}");
+        assert_eq!(self.look(when), 1, "after {when}");
+        assert_eq!(litter(self.destination()), Vec::<PathBuf>::new(), "after {when}");
+        said
+    }
+
+    /// Kill a run at this step of a debug build. An archive has its name by then or has not.
+    fn killed_at(&mut self, step: &str) {
+        let (code, said) = run(self.run(&[]).env("TARKEEP_FAILPOINT", step));
+        assert_eq!(code, None, "{step} did not come: {said}");
+        let published = self.look(step);
+        assert_eq!(published, usize::from(matches!(step, "named" | "synced")), "{step}");
+    }
+
+    /// The inodes that archives have.
+    fn inodes(&self) -> BTreeSet<u64> {
+        let local = Local::open(self.destination(), tarkeep::destination::Options::default()).unwrap();
+        let found = local.archives(&Pattern::default()).unwrap();
+        found.into_iter().map(|stored| stored.path.metadata().unwrap().ino()).collect()
+    }
+}
 
 #[test]
 fn a_kill_at_any_step_is_made_good_by_the_next_run() {
@@ -22,52 +84,38 @@ fn a_kill_at_any_step_is_made_good_by_the_next_run() {
         return common::skip("a debug build, which can be told where to fail");
     }
     let source = source();
-    let folder = tempfile::tempdir().unwrap();
-    let destination = folder.path();
-    let mut archives = Archives::default();
-    assert_eq!(run(&mut backup(&[], source.path(), destination)).0, Some(0));
-    archives.look(destination, "the first run");
+    let mut place = Place::with_one(source.path(), backup);
     for step in STEPS {
-        let (code, said) = run(backup(&[], source.path(), destination).env("TARKEEP_FAILPOINT", step));
-        assert_eq!(code, None, "{step} did not come: {said}");
-        let published = archives.look(destination, step);
-        assert_eq!(published, usize::from(matches!(step, "named" | "synced")), "{step}");
-        let (code, said) = run(&mut backup(&[], source.path(), destination));
-        assert_eq!(code, Some(0), "after {step}: {said}");
-        assert_eq!(archives.look(destination, step), 1);
-        assert_eq!(litter(destination), Vec::<std::path::PathBuf>::new(), "after {step}");
+        place.killed_at(step);
+        place.next_is_good(step);
     }
 }
 
 #[test]
 fn a_kill_at_any_system_call_that_changes_something_is_made_good_by_the_next_run() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     let source = source();
-    let folder = tempfile::tempdir().unwrap();
-    let destination = folder.path();
-    let mut archives = Archives::default();
+    let mut place = Place::new(source.path(), backup);
     let calls =
         ["mkdirat", "flock", "write", "fchmod", "fsync", "renameat,renameat2", "unlinkat", "fadvise64"];
     for call in calls {
         for when in 1.. {
             let inject = format!("inject={call}:signal=KILL:when={when}");
             let trace = format!("trace={call}");
-            let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
             // strace dies of what its child died of.
-            let (code, said) = run(&mut backup(&strace, source.path(), destination));
-            archives.look(destination, &inject);
+            let mut command =
+                place.run(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject]);
+            let (code, said) = run(&mut command);
+            place.look(&inject);
             if code == Some(0) {
                 assert!(when > 1, "{call} never came");
                 break;
             }
             assert_eq!(code, None, "{inject}: {said}");
             assert!(when < 1000, "{call} is called without end");
-            let (code, said) = run(&mut backup(&[], source.path(), destination));
-            assert_eq!(code, Some(0), "after {inject}: {said}");
-            assert_eq!(archives.look(destination, &inject), 1);
-            assert_eq!(litter(destination), Vec::<std::path::PathBuf>::new(), "after {inject}");
+            place.next_is_good(&inject);
         }
     }
 }
@@ -82,9 +130,9 @@ fn five_hundred_kills_at_random_moments_are_each_made_good_by_the_next_run() {
     const KILLS_PER_DESTINATION: u32 = 10;
     let source = source();
     let once = || {
-        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(source.path(), backup);
         let began = Instant::now();
-        assert_eq!(run(&mut backup(&[], source.path(), folder.path())).0, Some(0));
+        assert_eq!(run(&mut place.run(&[])).0, Some(0));
         began.elapsed()
     };
     let longest = (0..5).map(|_| once()).max().unwrap().min(Duration::from_secs(1));
@@ -92,25 +140,19 @@ fn five_hundred_kills_at_random_moments_are_each_made_good_by_the_next_run() {
         // xorshift; any number but 0 will do for a start.
         let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(thread);
         for _ in 0..KILLS / THREADS / KILLS_PER_DESTINATION {
-            let folder = tempfile::tempdir().unwrap();
-            let destination = folder.path();
-            let mut archives = Archives::default();
+            let mut place = Place::new(source.path(), backup);
             for kill in 0..KILLS_PER_DESTINATION {
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
                 let moment = longest.mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64);
                 let when = format!("kill {kill} after {moment:?}");
-                let mut command = backup(&[], source.path(), destination);
-                let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+                let mut child = place.run(&[]).stderr(std::process::Stdio::null()).spawn().unwrap();
                 std::thread::sleep(moment);
                 child.kill().unwrap();
                 child.wait().unwrap();
-                archives.look(destination, &when);
-                let (code, said) = run(&mut backup(&[], source.path(), destination));
-                assert_eq!(code, Some(0), "after {when}: {said}");
-                assert_eq!(archives.look(destination, &when), 1, "{when}");
-                assert_eq!(litter(destination), Vec::<std::path::PathBuf>::new(), "after {when}");
+                place.look(&when);
+                place.next_is_good(&when);
             }
         }
     };
@@ -130,19 +172,12 @@ fn linking(before: &[&str], source: &Path, destination: &Path) -> Command {
     command
 }
 
-/// Every name in a destination that an archive has, and its inode.
-fn inodes(destination: &Path) -> BTreeSet<(PathBuf, u64)> {
-    let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
-    let found = local.archives(&Pattern::default()).unwrap();
-    found.into_iter().map(|stored| (stored.path.clone(), stored.path.metadata().unwrap().ino())).collect()
-}
-
 /// Whether each archive that there is has a record or an index that says when it was made.
 fn all_are_known(destination: &Path, when: &str) {
     let local = Local::open(destination, tarkeep::destination::Options::default()).unwrap();
     let state = Folder::new(local.state_dir());
     let whose = Whose { job: "data".into(), sources: Vec::new() };
-    for item in inventory::take(&local, &Pattern::default(), &whose, &state).unwrap() {
+    for item in inventory::take(&local, &Pattern::default(), &whose, &state, &Stop::default()).unwrap() {
         assert!(item.own.is_ok(), "{when}: {:?}", item.own);
     }
 }
@@ -153,52 +188,37 @@ fn a_kill_at_any_step_of_a_link_is_made_good_by_the_next_run() {
         return common::skip("a debug build, which can be told where to fail");
     }
     let source = source();
-    let folder = tempfile::tempdir().unwrap();
-    let destination = folder.path();
-    let mut archives = Archives::default();
-    assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
-    archives.look(destination, "the first run");
+    let mut place = Place::with_one(source.path(), linking);
     for step in ["folders-made", "temporary-made", "before-link", "link-noted", "named", "synced"] {
-        let (code, said) = run(linking(&[], source.path(), destination).env("TARKEEP_FAILPOINT", step));
-        assert_eq!(code, None, "{step} did not come: {said}");
-        let published = archives.look(destination, step);
-        assert_eq!(published, usize::from(matches!(step, "named" | "synced")), "{step}");
-        all_are_known(destination, step);
-        let (code, said) = run(&mut linking(&[], source.path(), destination));
-        assert_eq!(code, Some(0), "after {step}: {said}");
+        place.killed_at(step);
+        all_are_known(place.destination(), step);
+        let said = place.next_is_good(step);
         assert!(said.contains("a link to "), "after {step}: {said}");
-        assert_eq!(archives.look(destination, step), 1);
-        assert_eq!(litter(destination), Vec::<PathBuf>::new(), "after {step}");
     }
-    let inodes: BTreeSet<u64> = inodes(destination).into_iter().map(|(_, inode)| inode).collect();
-    assert_eq!(inodes.len(), 1, "all are names of one file");
-    all_are_known(destination, "at the end");
+    assert_eq!(place.inodes().len(), 1, "all are names of one file");
+    all_are_known(place.destination(), "at the end");
 }
 
 #[test]
 fn a_kill_or_an_error_at_any_system_call_of_a_link_is_made_good_by_the_next_run() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     let source = source();
     for call in ["linkat", "fsync", "unlinkat", "renameat,renameat2"] {
         for (fault, failed) in [("signal=KILL", None), ("error=EIO", Some(1))] {
-            let folder = tempfile::tempdir().unwrap();
-            let destination = folder.path();
-            let mut archives = Archives::default();
-            assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
-            archives.look(destination, "the first run");
+            let mut place = Place::with_one(source.path(), linking);
             for when in 1.. {
                 let inject = format!("inject={call}:{fault}:when={when}");
                 let trace = format!("trace={call}");
-                let log = folder.path().join(".tarkeep/trace");
+                let log = place.destination().join(".tarkeep/trace");
                 let strace =
                     ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject];
-                let (code, said) = run(&mut linking(&strace, source.path(), destination));
+                let (code, said) = run(&mut place.run(&strace));
                 let hit = fs::read_to_string(&log).unwrap_or_default();
                 let hit = hit.contains("(INJECTED)") || hit.contains("killed by SIGKILL");
-                let new = archives.look(destination, &inject);
-                all_are_known(destination, &inject);
+                let new = place.look(&inject);
+                all_are_known(place.destination(), &inject);
                 if !hit {
                     assert!(when > 1, "{call} never came");
                     break;
@@ -207,11 +227,8 @@ fn a_kill_or_an_error_at_any_system_call_of_a_link_is_made_good_by_the_next_run(
                 // What is only a note, or litter, fails no run; what fails one leaves no name.
                 assert!(code == failed || code == Some(0), "{inject}: {code:?} {said}");
                 assert!(code != Some(1) || new == 0, "{inject}: {said}");
-                let (code, said) = run(&mut linking(&[], source.path(), destination));
-                assert_eq!(code, Some(0), "after {inject}: {said}");
-                assert_eq!(archives.look(destination, &inject), 1);
-                assert_eq!(litter(destination), Vec::<PathBuf>::new(), "after {inject}");
-                all_are_known(destination, &inject);
+                place.next_is_good(&inject);
+                all_are_known(place.destination(), &inject);
             }
         }
     }
@@ -219,26 +236,21 @@ fn a_kill_or_an_error_at_any_system_call_of_a_link_is_made_good_by_the_next_run(
 
 #[test]
 fn where_there_are_no_hard_links_it_is_a_copy_and_said() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=linkat:error=EPERM", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("linkat:error=EPERM") {
+        return;
     }
     let source = source();
     for error in ["EPERM", "EOPNOTSUPP", "EMLINK", "EXDEV"] {
-        let folder = tempfile::tempdir().unwrap();
-        let destination = folder.path();
-        let mut archives = Archives::default();
-        assert_eq!(run(&mut linking(&[], source.path(), destination)).0, Some(0));
-        archives.look(destination, "the first run");
+        let mut place = Place::with_one(source.path(), linking);
         let inject = format!("inject=linkat:error={error}");
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=linkat", "-e", &inject];
-        let (code, said) = run(&mut linking(&strace, source.path(), destination));
+        let (code, said) = run(&mut place.run(&strace));
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("makes no hard link to the last archive: the archive is a copy"), "{said}");
         assert!(!said.contains("a link to "), "{said}");
-        assert_eq!(archives.look(destination, error), 1);
-        let inodes: BTreeSet<u64> = inodes(destination).into_iter().map(|(_, inode)| inode).collect();
-        assert_eq!(inodes.len(), 2);
-        assert_eq!(litter(destination), Vec::<PathBuf>::new());
-        all_are_known(destination, error);
+        assert_eq!(place.look(error), 1);
+        assert_eq!(place.inodes().len(), 2);
+        assert_eq!(litter(place.destination()), Vec::<PathBuf>::new());
+        all_are_known(place.destination(), error);
     }
 }

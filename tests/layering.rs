@@ -6,15 +6,21 @@ use std::path::{Path, PathBuf};
 /// Which of our modules each module may use, besides itself and [`EVERYWHERE`].
 const MAY_USE: &[(&str, &[&str])] = &[
     ("encryption", &["uncached"]),
-    ("archive", &["encryption", "pace", "progress", "report", "stop", "threads", "uncached"]),
+    ("archive", &["digest", "encryption", "pace", "progress", "report", "stop", "threads", "uncached"]),
     ("source", &["progress", "report", "stop", "sys", "uncached"]),
     ("destination", &["archive::name", "stop", "sys"]),
     ("schedule", &[]),
     ("agenda", &["schedule"]),
     ("state", &["agenda"]),
     ("retention", &["zone"]),
-    ("inventory", &["archive", "destination", "encryption", "report", "retention", "state", "zone"]),
-    ("prune", &["archive::name", "destination", "inventory", "retention", "state", "stop", "sys", "zone"]),
+    (
+        "inventory",
+        &["archive", "destination", "digest", "encryption", "report", "retention", "state", "stop", "zone"],
+    ),
+    (
+        "prune",
+        &["archive::name", "destination", "digest", "inventory", "retention", "state", "stop", "sys", "zone"],
+    ),
     ("health", &["agenda", "schedule", "state"]),
     (
         "config",
@@ -36,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "destination",
+            "digest",
             "inventory",
             "pace",
             "progress",
@@ -109,6 +116,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &[]),
+    ("digest", &["stop"]),
     ("entry", &[]),
     ("error", &[]),
     ("exit", &[]),

@@ -3,26 +3,19 @@
 mod common;
 
 use std::fs::{self, File, FileTimes, Permissions};
-use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use common::made::{self, entry, file};
-use common::program::{TARKEEP, command_in, text};
+use common::program::{TARKEEP, command_in_berlin as command, feed, text};
 use common::trace::read_of;
 use common::tree::{everything, noise};
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
 use tarkeep::archive::reader::{self, Opened};
 use tarkeep::entry::{Entry, Kind, Timestamp};
-
-fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = command_in(arguments, folder);
-    command.env("TZ", "Europe/Berlin");
-    command
-}
 
 fn tarkeep(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
@@ -61,19 +54,7 @@ fn without_index(path: &Path, to: &Path) {
 }
 
 fn piped(arguments: &[&str], folder: &Path, archive: &Path) -> Output {
-    let mut child = command(arguments, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = fs::read(archive).unwrap();
-    // It may not want to read all of it.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
+    feed(&mut command(arguments, folder), &fs::read(archive).unwrap())
 }
 
 #[test]
@@ -105,7 +86,7 @@ fn a_file_is_given_out_whatever_it_is_stored_as() {
             ("data/fifo", 2, "is a pipe"),
             ("data/device", 2, "is a device"),
             ("data/link", 2, "is a symbolic link to ../else\\xffwhere"),
-            ("data/none", 1, "no entry data/none"),
+            ("data/none", 1, "no entry data/none; "),
         ] {
             let error = refused(&["cat", archive, "data/a", name], folder.path(), code);
             assert!(error.contains(why), "{archive} {name}: {error}");
@@ -194,7 +175,10 @@ fn globs_and_human_sizes_are_understood_by_list() {
         assert_eq!(names(&[archive, "data/e?pty", "/data/a"]), ["data/a", "data/empty"]);
         assert_eq!(names(&[archive, "d[a]ta"]).len(), 10);
         let error = refused(&["list", archive, "data/a", "*.rs"], folder.path(), 1);
-        assert!(error.ends_with(": no entry *.rs\n"), "{error}");
+        assert!(
+            error.contains(": no entry *.rs; the first in it is data, and `tarkeep list ARCHIVE`"),
+            "{error}"
+        );
         assert_eq!(refused(&["list", archive, "data/["], folder.path(), 2).lines().count(), 1);
         let human = said(&["list", archive, "--human", "data/big"], folder.path(), 0);
         assert_eq!(human, "-rw-r--r-- 1000/1000 585.9 KiB 2023-11-14 23:13:20 data/big\n");
@@ -295,6 +279,10 @@ fn trouble_is_never_taken_for_a_difference() {
         (&["diff", "first.tar.gz", "second.tar.gz", "data/none"], "no entry data/none"),
         (&["diff", "first.tar.gz", ".", "data/none"], "no entry data/none"),
         (&["diff", "first.tar.gz"], "required"),
+        (
+            &["diff", ".", "first.tar.gz"],
+            "archive . is a folder; of archives in it: TARKEEP_DESTINATION=. tarkeep list",
+        ),
     ] {
         let error = refused(arguments, folder.path(), 2);
         assert!(error.contains(why), "{arguments:?}: {error}");

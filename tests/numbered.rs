@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::disk;
 use common::nights::{Ended, Place, ended, set};
+use common::trace::may_inject;
 use tarkeep::archive::reader::{self, Opened};
 
 const NAME: (&str, &str) = ("TARKEEP_NAME", "db/volume.{version}");
@@ -108,6 +108,38 @@ fn a_gap_is_filled_and_what_is_not_ours_keeps_its_number() {
     assert_eq!(numbers(&place), [1, 3, 5, 6]);
 }
 
+#[test]
+fn an_archive_that_was_found_damaged_is_known_by_its_next_number() {
+    let place = Place::new();
+    let run =
+        |arguments: &[&str]| ended(place.tarkeep(arguments, "last=7").env(NAME.0, NAME.1).output().unwrap());
+    for _ in 0..3 {
+        backup(&place, "all", &[]).with(0);
+    }
+    let path = place.backup().join("db/volume.2.tar.gz");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(path, bytes).unwrap();
+    run(&["verify", "db/volume.2"]).with(5);
+    let is_known = |number: u32| {
+        let name = format!("db/volume.{number}.tar.gz");
+        let health = run(&["health"]).with(1).stdout;
+        assert!(health.contains(&format!("archive {name} is damaged")), "{health}");
+        let dry = run(&["prune", "--dry-run"]).with(0).stdout;
+        let damaged: Vec<&str> = dry.lines().filter(|line| line.contains("kept: damaged")).collect();
+        assert!(damaged.len() == 1 && damaged[0].starts_with(&name), "{dry}");
+    };
+    is_known(2);
+    backup(&place, "all", &[]).with(0);
+    is_known(3);
+    // Another one is sound, and has the number now.
+    run(&["verify", "db/volume.2"]).with(0);
+    is_known(3);
+    fs::remove_file(place.backup().join("db/volume.3.tar.gz")).unwrap();
+    run(&["verify", "db/volume.2"]).with(0);
+    assert!(run(&["health"]).stdout.contains("the daemon is not running"));
+}
+
 /// The program under `strace`, which hurts it at a call.
 fn hurt(place: &Place, call: &str, fault: &str, when: &str) -> Ended {
     let command = place.tarkeep(&["backup"], "all");
@@ -140,8 +172,8 @@ fn interrupted_at_any_step_the_order_holds_and_the_next_run_goes_on() {
         assert_eq!(numbers(&place).len(), after.len() + 1, "{step}");
         assert_eq!(numbers(&place)[0], 1, "{step}");
     }
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     for (call, fault) in [("renameat2", "signal=KILL"), ("renameat2", "error=EIO"), ("fsync", "error=EIO")] {
         let place = Place::new();
@@ -168,8 +200,8 @@ fn interrupted_at_any_step_the_order_holds_and_the_next_run_goes_on() {
 
 #[test]
 fn without_a_rename_that_replaces_nothing_the_order_holds_as_well() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     let place = Place::new();
     for _ in 0..3 {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use chrono::{DateTime, TimeDelta, Utc};
 use common::disk::{self, Disk};
 use common::nights::{Place, Says, ended, left, night, put, set};
+use common::trace::may_inject;
 use serde_json::Value;
 use tarkeep::archive::name::Pattern;
 use tarkeep::archive::verify::{Depth, Options, verify};
@@ -39,7 +40,7 @@ fn plan(local: &Local, keep: &Keep, now: DateTime<Utc>) -> Plan {
         zone: tarkeep::zone::Tz::UTC,
         state,
     };
-    prune::plan(local, &policy, false, now).unwrap()
+    prune::plan(local, &policy, false, now, &Stop::default()).unwrap()
 }
 
 fn apply(plan: &Plan, local: &Local) -> Pruned {
@@ -78,6 +79,20 @@ fn what_no_rule_keeps_goes_with_its_folder_and_a_dry_run_only_says_so() {
     assert_eq!(place.left(), set(&nights[..2]), "the folders are gone too");
     let again = place.prune("last=2").with(0);
     assert!(again.stdout.contains("0 archives deleted, 0 B freed; 2 archives stay"), "{}", again.stdout);
+}
+
+#[test]
+fn archives_are_shown_in_the_order_in_which_they_were_made() {
+    let place = Place::new();
+    // Half past two comes twice.
+    let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
+    let made = ["2025-10-26T02:20:00+01:00", "2025-10-26T02:40:00+02:00", "2025-10-25T02:00:00+02:00"]
+        .map(|instant| put(&place.backup(), at(instant), Says::default()));
+    for arguments in [&["prune", "--dry-run"][..], &["list"]] {
+        let shown = ended(place.tarkeep(arguments, "last=2").output().unwrap()).with(0).stdout;
+        let names: Vec<&str> = shown.lines().take(3).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(names, made, "{shown}");
+    }
 }
 
 #[test]
@@ -663,21 +678,23 @@ fn what_took_the_name_while_an_encrypted_archive_was_read_is_not_deleted() {
     assert_eq!(fs::read(old).unwrap(), b"precious");
 }
 
-/// A file of so many bytes, of holes only, that a record says is an archive of long ago.
+/// A command while it reads a file of holes under the second of these names, which under the first a record says is an
+/// archive of long ago. It is asked to stop by a signal.
 #[cfg(feature = "age")]
-#[test]
-fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
+fn stopped_while_it_reads([recorded, name]: [&str; 2], arguments: &[&str], pattern: &str) {
     let place = Place::new();
-    let to = ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p");
-    ended(place.tarkeep(&["backup"], "all").env(to.0, to.1).output().unwrap()).with(0);
-    let name = "2001-01-01/01-00-00.tar.gz.age";
+    let settings = [
+        ("TARKEEP_AGE_RECIPIENTS", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"),
+        ("TARKEEP_NAME", pattern),
+    ];
+    ended(place.tarkeep(&["backup"], "all").envs(settings).output().unwrap()).with(0);
     let path = place.backup().join(name);
-    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "age-encryption.org/v1\n").unwrap();
     let bytes = 64 << 30;
     fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
     let record = Record {
-        name: name.into(),
+        name: recorded.into(),
         bytes,
         blake3: "ab".repeat(32),
         instant: "2001-01-01T01:00:00Z".into(),
@@ -685,8 +702,8 @@ fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
         ..Record::default()
     };
     Folder::new(place.backup().join(".tarkeep")).remember("data", &record).unwrap();
-    let mut command = place.tarkeep(&["prune"], "last=1");
-    let child = command.env(to.0, to.1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = place.tarkeep(arguments, "last=1");
+    let child = command.envs(settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let io = format!("/proc/{}/io", child.id());
     let has_read = || {
         let text = fs::read_to_string(&io).unwrap_or_default();
@@ -697,11 +714,27 @@ fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
         .unwrap();
     let said = ended(child.wait_with_output().unwrap());
-    assert!(reads, "it reads the archive");
+    assert!(reads, "it reads the archive: {}{}", said.stdout, said.stderr);
     assert_eq!(said.code, None, "by the signal itself: {}{}", said.stdout, said.stderr);
     assert!(path.is_file() && !said.stdout.contains("  deleted"), "{}", said.stdout);
-    fs::remove_dir_all(path.parent().unwrap()).unwrap();
-    ended(place.tarkeep(&["prune"], "last=1").env(to.0, to.1).output().unwrap()).with(0);
+    fs::remove_file(path).unwrap();
+    ended(place.tarkeep(&["prune"], "last=1").envs(settings).output().unwrap()).with(0);
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn a_signal_ends_pruning_while_an_encrypted_archive_is_read() {
+    let name = "2001-01-01/01-00-00.tar.gz.age";
+    stopped_while_it_reads([name, name], &["prune"], "%Y-%m-%d/%H-%M-%S");
+}
+
+#[cfg(feature = "age")]
+#[test]
+fn a_signal_ends_what_looks_which_of_the_numbered_archives_one_is() {
+    let names = ["db/volume.9.tar.gz.age", "db/volume.5.tar.gz.age"];
+    for arguments in [&["prune"][..], &["prune", "--dry-run"], &["backup"]] {
+        stopped_while_it_reads(names, arguments, "db/volume.{version}");
+    }
 }
 
 #[cfg(feature = "age")]
@@ -792,8 +825,8 @@ fn a_kill_at_any_step_leaves_what_was_to_stay_and_the_next_one_ends_it() {
 
 #[test]
 fn a_kill_or_an_error_at_any_call_that_deletes_leaves_what_was_to_stay() {
-    if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-        return common::skip("strace, and the right to trace");
+    if !may_inject("fsync:signal=KILL") {
+        return;
     }
     for call in ["unlinkat", "fsync"] {
         for (fault, code) in [("signal=KILL", None), ("error=EIO", Some(4))] {

@@ -5,12 +5,11 @@ mod common;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
 
 use chrono::{TimeDelta, Timelike as _, Utc};
 use common::disk::soon;
 use common::nights::{Place, Says, ended, night, put};
-use rustix::process::{Pid, Signal, kill_process};
+use common::program::Daemon;
 use serde_json::Value;
 use tarkeep::state::{CheckedArchives, Folder};
 
@@ -103,13 +102,17 @@ fn what_is_found_damaged_turns_health_bad_with_its_name_until_it_is_gone_or_good
     assert!(run(&place, &["health"]).stdout.contains("the daemon is not running"));
 }
 
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A daemon to which the verification is due at once, and nothing else.
+fn reading_back(place: &Place) -> Daemon {
+    let days_ago = (Utc::now() - TimeDelta::days(3)).to_rfc3339();
+    let state = format!(r#"{{"since": "{days_ago}", "seen": "{days_ago}"}}"#);
+    fs::create_dir_all(place.backup().join(".tarkeep")).unwrap();
+    fs::write(place.backup().join(".tarkeep/data%20verify.json"), state).unwrap();
+    let hour_ago = Utc::now() - TimeDelta::hours(1);
+    let mut command = place.tarkeep(&["run"], "all");
+    command.env("TARKEEP_VERIFY", format!("{:02}:{:02}", hour_ago.hour(), hour_ago.minute()));
+    command.env("TARKEEP_ON_START", "never").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
+    Daemon::start(&mut command, &place.0.path().join("log"))
 }
 
 #[test]
@@ -122,44 +125,43 @@ fn the_daemon_reads_back_first_what_was_not_read_for_longest() {
     // The oldest was read a moment ago, so it is the last.
     run(&place, &["verify", &nights[3]]).with(0);
     damage(&place.backup().join(&nights[1]));
-    let days_ago = (Utc::now() - TimeDelta::days(3)).to_rfc3339();
-    let state = format!(r#"{{"since": "{days_ago}", "seen": "{days_ago}"}}"#);
-    fs::write(place.backup().join(".tarkeep/data%20verify.json"), state).unwrap();
-    let log = place.0.path().join("log");
-    let hour_ago = Utc::now() - TimeDelta::hours(1);
-    let mut command = place.tarkeep(&["run"], "all");
-    command.env("TARKEEP_VERIFY", format!("{:02}:{:02}", hour_ago.hour(), hour_ago.minute()));
-    command.env("TARKEEP_ON_START", "never").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
-    let mut daemon =
-        Daemon(command.stderr(File::create(&log).unwrap()).stdout(Stdio::null()).spawn().unwrap());
-    let said = || fs::read_to_string(&log).unwrap();
-    assert!(soon(|| said().contains("4 of 4 archives read back, 1 damaged")), "{}", said());
-    assert!(soon(|| said().contains(&format!("1 archive is damaged: {}", nights[1]))), "{}", said());
+    let mut daemon = reading_back(&place);
+    daemon.says("4 of 4 archives read back, 1 damaged");
+    daemon.says(&format!("1 archive is damaged: {}", nights[1]));
     let names: Vec<String> = checked(&place).archives.into_iter().map(|known| known.name).collect();
     assert_eq!(names, [2, 1, 0, 3].map(|at| nights[at].clone()));
     let health = run(&place, &["health"]).with(1).stdout;
     assert!(health.contains(&nights[1]), "{health}");
-    assert!(said().contains("job data verify: next run at "), "{}", said());
-    kill_process(Pid::from_child(&daemon.0), Signal::TERM).unwrap();
-    assert_eq!(daemon.0.wait().unwrap().code(), Some(0), "{}", said());
+    daemon.says("job data verify: next run at ");
+    daemon.stop();
+}
+
+#[test]
+fn damage_that_cannot_be_noted_is_said_all_the_same() {
+    let place = Place::new();
+    let nights = place.nights(2);
+    damage(&place.backup().join(&nights[1]));
+    // As on a full disk.
+    fs::create_dir_all(place.backup().join(".tarkeep/data.verified.json.new")).unwrap();
+    let mut daemon = reading_back(&place);
+    daemon.says("2 of 2 archives read back, 1 damaged");
+    daemon.says(&format!("1 archive is damaged: {}", nights[1]));
+    daemon.says("data.verified.json.new");
+    daemon.stop();
 }
 
 #[test]
 fn the_daemon_prunes_after_a_complete_run_and_says_what_it_keeps() {
     let place = Place::new();
     place.nights(4);
-    let log = place.0.path().join("log");
     let mut command = place.tarkeep(&["run"], "last=2");
     command.env("TARKEEP_ON_START", "always").env("TARKEEP_SCHEDULE", "0 0 1 1 *");
-    let mut daemon =
-        Daemon(command.stderr(File::create(&log).unwrap()).stdout(Stdio::null()).spawn().unwrap());
-    let said = || fs::read_to_string(&log).unwrap();
-    assert!(soon(|| place.state().last.is_some()), "{}", said());
-    assert_eq!(place.state().last.unwrap().exit, 0, "{}", said());
-    assert_eq!(place.left().len(), 2, "{}", said());
-    assert!(said().contains(", keeps last=2\n") && said().contains("3 archives deleted, "), "{}", said());
-    kill_process(Pid::from_child(&daemon.0), Signal::TERM).unwrap();
-    assert_eq!(daemon.0.wait().unwrap().code(), Some(0), "{}", said());
+    let mut daemon = Daemon::start(&mut command, &place.0.path().join("log"));
+    assert!(soon(|| place.state().last.is_some()), "{}", daemon.said());
+    assert_eq!(place.state().last.unwrap().exit, 0, "{}", daemon.said());
+    assert_eq!(place.left().len(), 2, "{}", daemon.said());
+    assert!(daemon.said().contains(", keeps last=2\n") && daemon.said().contains("3 archives deleted, "));
+    daemon.stop();
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::disk;
 use common::program::{TARKEEP, stderr};
+use common::trace::may_inject;
 use common::tree::fingerprint;
 use tempfile::TempDir;
 
@@ -72,8 +72,7 @@ struct Bench {
 impl Bench {
     /// None where the program cannot be traced.
     fn new() -> Option<Self> {
-        if !disk::run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:signal=KILL", "true"]) {
-            common::skip("strace, and the right to trace");
+        if !may_inject("fsync:signal=KILL") {
             return None;
         }
         let bench = Self { folder: tempfile::tempdir().unwrap(), new: Tree::new() };

@@ -498,6 +498,33 @@ fn a_pause_longer_than_within_holds_what_would_go_for_that_alone() {
     );
 }
 
+/// So many nights up to the 8th of March, and one that many days later, with a `+` around that if pruning is held.
+fn nights_and_one(nights: i64, later: i64, held: bool) -> String {
+    let mark = if held { "+" } else { "" };
+    let last = utc("2026-03-08T01:00:00Z");
+    let line = |days: i64| (last + TimeDelta::days(days)).format("%Y-%m-%d %H:%M").to_string();
+    let mut lines = vec![line(later) + mark, line(0) + mark];
+    lines.extend((1..nights).map(|ago| line(-ago)));
+    lines.join("\n")
+}
+
+#[test]
+fn a_jump_shorter_than_within_holds_what_would_take_most_of_the_archives() {
+    gap("within=30d", None, &nights_and_one(31, 29, true));
+    gap("within=30d daily=5", None, &nights_and_one(31, 29, true));
+    gap("within=30d", Some("2026-04-06 01:00"), &nights_and_one(31, 29, false));
+    gap("within=7d", None, &nights_and_one(8, 5, true));
+    // Seven are enough to go back to.
+    gap("within=30d daily=7", None, &nights_and_one(31, 29, false));
+    gap("within=30d", None, &nights_and_one(31, 26, true));
+    gap("within=30d", None, &nights_and_one(31, 25, false));
+    // Less than half is a weekend, and so is a night that was missed.
+    gap("within=7d", None, &nights_and_one(8, 4, false));
+    gap("within=2d", None, &nights_and_one(3, 2, false));
+    gap("within=30d", None, &nights_and_one(31, 1, false));
+    gap("within=30d daily=40", None, &nights_and_one(31, 29, false));
+}
+
 #[test]
 fn a_pause_holds_nothing_where_other_rules_decide() {
     // No longer than `within`.

@@ -6,11 +6,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
-use common::program::{self, TARKEEP};
-use rustix::process::{Pid, Signal, kill_process};
+use common::disk::soon;
+use common::program::{self, Daemon, TARKEEP};
 use tempfile::TempDir;
 
 /// A source with one file in it, an empty destination, and room for more.
@@ -56,28 +55,6 @@ fn output(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// Whether it comes true. Nothing here takes a second on a machine that has nothing else to do.
-fn soon(condition: impl Fn() -> bool) -> bool {
-    let began = Instant::now();
-    while !condition() {
-        if began.elapsed() > Duration::from_mins(2) {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
-}
-
-/// Ended with its test, however that ends.
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_new_deployment_is_checked_makes_an_archive_and_is_healthy_until_its_destination_is_gone() {
     let place = Place::new();
@@ -89,19 +66,17 @@ fn a_new_deployment_is_checked_makes_an_archive_and_is_healthy_until_its_destina
     let (code, stdout, _) = output(&mut place.tarkeep(&["health"]));
     assert_eq!((code, stdout.as_str()), (1, "failed  data: the daemon is not running\n"));
 
-    let log = place.path("log");
     let mut command = place.tarkeep(&["run"]);
-    command.env("TARKEEP_LOG_FORMAT", "json").env("TZ", "Asia/Kolkata").stderr(File::create(&log).unwrap());
-    let mut daemon = Daemon(command.spawn().unwrap());
-    let said = || fs::read_to_string(&log).unwrap();
+    command.env("TARKEEP_LOG_FORMAT", "json").env("TZ", "Asia/Kolkata");
+    let mut daemon = Daemon::start(&mut command, &place.path("log"));
     let health = || output(place.tarkeep(&["health", "--json"]).env("TZ", "Asia/Kolkata"));
     let verified = || {
         let (code, stdout, _) = health();
         let health: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_default();
         code == 0 && health["status"] == "healthy" && health["jobs"][0]["health"]["complete"].is_string()
     };
-    assert!(soon(verified), "{}\n{:?}", said(), health());
-    assert_eq!(place.archives().len(), 1, "{}", said());
+    assert!(soon(verified), "{}\n{:?}", daemon.said(), health());
+    assert_eq!(place.archives().len(), 1, "{}", daemon.said());
 
     // The destination away, and back again.
     fs::rename(place.path("backup"), place.path("away")).unwrap();
@@ -118,15 +93,14 @@ fn a_new_deployment_is_checked_makes_an_archive_and_is_healthy_until_its_destina
     fs::rename(place.path("kept"), &archive).unwrap();
     assert!(soon(|| health().0 == 0), "{:?}", health());
 
-    kill_process(Pid::from_child(&daemon.0), Signal::TERM).unwrap();
-    assert_eq!(daemon.0.wait().unwrap().code(), Some(0), "{}", said());
-    for line in said().lines() {
+    daemon.stop();
+    for line in daemon.said().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["time"].as_str().unwrap().ends_with("+05:30"), "{line}");
         assert!(line["level"] == "info" && line["message"].is_string(), "{line}");
     }
     for part in [concat!("tarkeep ", env!("CARGO_PKG_VERSION")), "gzip:6", "next run at", "stopped by"] {
-        assert!(said().contains(part), "{part}: {}", said());
+        assert!(daemon.said().contains(part), "{part}: {}", daemon.said());
     }
     let (code, _, stderr) = output(&mut place.tarkeep(&["list"]));
     assert_eq!(code, 0, "{stderr}");
@@ -139,11 +113,7 @@ fn check_says_what_is_wrong_and_what_to_do() {
     fs::write(place.path("file"), "").unwrap();
     symlink(place.path("nowhere"), place.path("dangling")).unwrap();
     for (name, value, said) in [
-        (
-            "TARKEEP_SOURCE",
-            "missing",
-            "no such file or directory (os error 2); mount a folder there, or correct",
-        ),
+        ("TARKEEP_SOURCE", "missing", "does not exist: mount a folder there, or correct its path"),
         ("TARKEEP_SOURCE", "empty", "empty"),
         (
             "TARKEEP_SOURCE",
@@ -214,7 +184,7 @@ fn health_has_no_more_than_yes_and_no() {
 #[test]
 fn a_second_daemon_is_refused_with_11() {
     let place = Place::new();
-    let _first = Daemon(place.tarkeep(&["run"]).stderr(Stdio::null()).spawn().unwrap());
+    let _first = Daemon::start(&mut place.tarkeep(&["run"]), &place.path("log"));
     assert!(soon(|| output(&mut place.tarkeep(&["health"])).0 == 0));
     let (code, _, stderr) = output(&mut place.tarkeep(&["run"]));
     assert_eq!(code, 11, "{stderr}");

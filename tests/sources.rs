@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat};
@@ -12,6 +12,7 @@ use common::skip;
 use serde_json::Value;
 use tarkeep::archive::codec::Codec;
 use tarkeep::archive::name::Pattern;
+use tarkeep::state::{Folder, Linked};
 
 impl Bench {
     /// `data` with a file, and beside it `other`, with another.
@@ -174,7 +175,7 @@ fn an_encrypted_archive_of_something_else_is_known_by_its_record() {
 }
 
 /// An archive of this instant, which has it as its content, called as a run in that zone calls it.
-fn put(place: &Place, pattern: &Pattern, instant: &str) {
+fn put(place: &Place, pattern: &Pattern, instant: &str) -> PathBuf {
     let time = DateTime::parse_from_rfc3339(instant).unwrap();
     let entries = vec![made::file(b"data/file", instant.as_bytes())];
     let bytes = made::archive_that_says(entries, Codec::Gzip(1), |mut about| {
@@ -187,7 +188,9 @@ fn put(place: &Place, pattern: &Pattern, instant: &str) {
     }
     let path = place.backup().join(name.to_string());
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
+    fs::write(&path, bytes).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(time.into()).unwrap();
+    path
 }
 
 /// The instants in the order of `list`, and that of `latest`.
@@ -236,6 +239,40 @@ fn the_newest_is_the_one_made_last_whatever_the_clocks_on_walls_said() {
         assert_eq!(listed, instants, "{pattern}");
         assert_eq!(latest, instants[0], "{pattern}");
     }
+}
+
+/// In the hour that comes twice, a run each minute: those of the first pass have names of a later time.
+#[test]
+fn the_newest_of_many_in_the_hour_that_comes_twice_is_the_one_made_last() {
+    let place = Place::new();
+    let pattern = Pattern::default();
+    let add = |instant: &str| put(&place, &pattern, instant);
+    for minute in 0..60 {
+        add(&format!("2025-10-26T02:{minute:02}:00+02:00"));
+    }
+    let latest = || ended(place.tarkeep(&["verify", "latest"], "all").output().unwrap()).with(0).stdout;
+    let mut made = Vec::new();
+    for minute in 0..3 {
+        let path = add(&format!("2025-10-26T02:{minute:02}:00+01:00"));
+        assert!(latest().contains(path.to_str().unwrap()), "{}: {}", path.display(), latest());
+        made.push(path);
+    }
+    // One more, and then a link to it, of which the file has its time.
+    let link = place.backup().join("2025-10-26/02-04-00-2.tar.gz");
+    fs::hard_link(&made[2], &link).unwrap();
+    let record = Linked {
+        name: "2025-10-26/02-04-00-2.tar.gz".into(),
+        instant: "2025-10-26T02:04:00+01:00".into(),
+        to: String::new(),
+        says: "2025-10-26T02:02:00.000000000+01:00".into(),
+        bytes: fs::metadata(&link).unwrap().len(),
+    };
+    Folder::new(place.backup().join(".tarkeep")).remember_link("data", &record).unwrap();
+    assert!(latest().contains(link.to_str().unwrap()), "{}", latest());
+    // What seems to be new, and is not.
+    fs::copy(&made[0], made[0].with_extension("copy")).unwrap();
+    fs::rename(made[0].with_extension("copy"), &made[0]).unwrap();
+    assert!(latest().contains(link.to_str().unwrap()), "{}", latest());
 }
 
 #[test]

@@ -1,18 +1,21 @@
-//! Somebody holds standard output open and does not read: one signal ends every command that waits for him. Of a daemon
-//! that waits for him, `health` says so.
+//! Somebody holds a stream open and does not read or write: one signal ends every command that waits for standard output. A
+//! daemon does not wait for its log. Of one that waits for something else, `health` says so.
 
 mod common;
 
 use std::fs;
-use std::io::PipeReader;
+use std::io::{PipeReader, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use common::disk::{run, soon};
 use common::{program, tree};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::{ioctl_fionbio, write};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -203,34 +206,113 @@ fn as_pid_1_too() {
     }
 }
 
-/// A container's engine that does not take its log any more holds up the daemon's loop, though no process is stopped.
-#[test]
-fn health_says_that_a_daemon_hangs_that_waits_for_its_log_to_be_read() {
-    let place = Place::new();
-    let (mut reader, writer) = std::io::pipe().unwrap();
+/// Started with a log that is full before it says its first word.
+fn stalled(mut command: Command) -> (Child, PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
     let log = Stalled { _reader: reader.try_clone().unwrap(), writer: writer.into() };
-    let settings = [("TARKEEP_SCHEDULE", "0 0 1 1 *"), ("TARKEEP_LOG", "info")];
+    log.fill();
+    (command.stderr(log.writer).spawn().unwrap(), reader)
+}
+
+/// What is read from the log once somebody reads it, behind the dots that it was full of.
+fn read_on(mut log: PipeReader) -> (Arc<Mutex<String>>, thread::JoinHandle<()>) {
+    let said = Arc::<Mutex<String>>::default();
+    let all = Arc::clone(&said);
+    let reads = thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(read @ 1..) = log.read(&mut bytes) {
+            all.lock().unwrap().push_str(program::text(&bytes[..read]).trim_start_matches('.'));
+        }
+    });
+    (said, reads)
+}
+
+/// As where a container's engine takes no log any more: that is no reason to have no backup.
+#[test]
+fn a_daemon_whose_log_nobody_reads_makes_its_archive_and_ends_when_asked() {
+    let place = Place::new();
+    let last = || tarkeep::state::Folder::new(place.at("backup/.tarkeep")).load("data").last;
     let mut command = place.command(&["run"]);
-    command.envs(settings).stdout(Stdio::null());
-    let mut daemon = command.stderr(log.writer.try_clone().unwrap()).spawn().unwrap();
+    command.env("TARKEEP_ON_START", "always");
+    let before = last();
+    let (mut daemon, log) = stalled(command);
+    let made = soon(|| last() != before && last().is_some_and(|last| last.exit == 0));
+    kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
+    let status = ended(&mut daemon);
+    drop(log);
+    assert!(made, "{:?}", last());
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+#[test]
+fn who_reads_the_log_on_has_what_waited_and_the_number_of_what_did_not() {
+    let place = Place::new();
+    let mut jobs = String::new();
+    for number in 0..60 {
+        let folder = place.at("backup").join(number.to_string());
+        fs::create_dir(&folder).unwrap();
+        let source = place.at("data");
+        let job = format!("[[job]]\nname = \"{number}\"\nsource = {source:?}\ndestination = {folder:?}\n");
+        jobs.push_str(&job);
+    }
+    fs::write(place.at("jobs.toml"), jobs).unwrap();
+    let config = place.at("jobs.toml");
+    // A line for each setting of each job, and of nothing else.
+    let with = |word: &str| {
+        let mut command = program::command(&[word]);
+        command.env("TARKEEP_CONFIG", &config).env("TARKEEP_LOG", "tarkeep::command::run=debug");
+        command.env("TARKEEP_SCHEDULE", "off").env("TARKEEP_ON_START", "never").stdout(Stdio::null());
+        command
+    };
+    let healthy = || with("health").status().unwrap().success();
+    let (mut daemon, log) = stalled(with("run"));
+    let pid = Pid::from_child(&daemon);
+    let alive = soon(healthy);
+    let (said, reads) = read_on(log);
+    let counted = soon(|| said.lock().unwrap().contains("are missing here"));
+    kill_process(pid, Signal::HUP).unwrap();
+    let again = soon(|| said.lock().unwrap().matches("job 59: TARKEEP_ALLOW_RESET").count() == 1);
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = ended(&mut daemon);
+    reads.join().unwrap();
+    let said = said.lock().unwrap().clone();
+    assert!(alive && counted && again, "{alive} {counted} {again}");
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    let lines: Vec<_> = said.lines().collect();
+    let gap = lines.iter().position(|line| line.contains("are missing here")).unwrap();
+    let missing: usize = lines[gap].split(' ').find_map(|word| word.parse().ok()).unwrap();
+    // Said twice: at the start, behind its own name, with the gap; and when the configuration was read again.
+    let all = lines.len() - gap - 1;
+    assert!(lines[0].contains("60 jobs"), "{}", lines[0]);
+    assert!(lines[gap + 1].contains("job 0: ") && missing > 0, "{}", lines[gap + 1]);
+    assert_eq!(gap + missing, all + 1, "{missing} are said to be missing");
+}
+
+/// A loop that hangs is no stopped process.
+#[test]
+fn health_says_that_a_daemon_hangs_that_waits_for_its_configuration() {
+    let place = Place::new();
+    let file = place.at("tarkeep.toml");
+    fs::write(&file, "").unwrap();
+    let settings = [("TARKEEP_SCHEDULE", "0 0 1 1 *"), ("TARKEEP_LOG", "off")];
+    let mut command = place.command(&["run"]);
+    let mut daemon = command.envs(settings).env("TARKEEP_CONFIG", &file).spawn().unwrap();
     let health = || {
         let output = place.command(&["health"]).envs(settings).output().unwrap();
         (output.status.code(), program::text(&output.stdout))
     };
     let healthy = soon(|| health().0 == Some(0));
-    log.fill();
+    fs::remove_file(&file).unwrap();
+    mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let pid = Pid::from_child(&daemon);
     kill_process(pid, Signal::HUP).unwrap();
-    let hangs = soon(|| waits_in(pid, &[libc::SYS_write]));
+    let hangs = soon(|| waits_in(pid, &[libc::SYS_openat]));
     let (code, said) = health();
-    // Read on, it goes on.
-    let drain = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    // Once it has it, it goes on.
+    fs::write(&file, "").unwrap();
     let back = soon(|| health().0 == Some(0));
     kill_process(pid, Signal::TERM).unwrap();
     let status = ended(&mut daemon);
-    drop(log);
-    drop(command);
-    let _ = drain.join();
     if !calls_are_shown() {
         return;
     }

@@ -1,16 +1,21 @@
 //! The archive that a new one is built on: what in it is the same as now, found in the order of the walk.
 
+mod cursor;
+mod pieces;
+
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::index::{About, Builder, EntryRecord, Envelope, SegmentKind, hash};
-use super::reader::{Archive, Entries, Fault, Segment};
-use crate::entry::{Entry, Kind, Timestamp, name_order};
-use crate::error::Error;
+use super::index::{About, Builder, EntryRecord, Envelope, hash};
+use super::reader::{Archive, Fault, Segment};
+use crate::entry::{Entry, Timestamp};
 use crate::printable::{printable, printable_path};
 use crate::report::{Report, Reused, Warning};
+
+pub(super) use cursor::{Cursor, Group};
+pub(super) use pieces::BasePieces;
 
 /// A file must have been left alone for so many seconds before the base's scan began. A store through a shared mapping
 /// moves the time of change only at its first fault after writeback, which took 32 s on ext4, and clocks tick coarsely.
@@ -52,15 +57,6 @@ pub struct Base {
     /// Files that are not the same although they should be.
     differ: Mutex<Vec<Vec<u8>>>,
 }
-
-/// A group in the base, and what stands in it.
-pub(super) struct Group {
-    pub segment: Segment,
-    pub entries: Vec<EntryRecord>,
-}
-
-/// No group has so many entries: what says so is no index of ours.
-const ENTRIES: usize = 1 << 16;
 
 /// How many names are given of files that differ.
 const NAMED: usize = 20;
@@ -181,14 +177,6 @@ impl Base {
         self.archive.segment(number).map_err(|error| self.damaged(&error.to_string())).ok()
     }
 
-    /// The pieces of this file's body, if it was a large one, stored with its holes.
-    pub(super) fn pieces(&self, record: &EntryRecord) -> Option<BasePieces<'_>> {
-        let plain = record.kind == Kind::File && record.sparse.is_none();
-        let header = self.segment(record.segment).filter(|_| plain)?;
-        let first = record.segment.checked_add(1)?;
-        (header.record.kind == SegmentKind::Header).then_some(BasePieces { base: self, next: first })
-    }
-
     fn damaged(&self, what: &str) {
         let mut first = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
         if first.is_none() {
@@ -248,92 +236,6 @@ impl Base {
     }
 }
 
-/// The pieces of one large file in the base. What is wrong is kept for the report.
-#[derive(Clone)]
-pub(super) struct BasePieces<'a> {
-    base: &'a Base,
-    next: u64,
-}
-
-impl Iterator for BasePieces<'_> {
-    type Item = Segment;
-
-    /// Ends behind the last one, and before one that is damaged. Padding may stand between them.
-    fn next(&mut self) -> Option<Segment> {
-        let segment = loop {
-            let number = self.next;
-            self.next = number.checked_add(1)?;
-            let segment = self.base.segment(number)?;
-            if segment.record.kind != SegmentKind::Padding {
-                break segment;
-            }
-        };
-        (segment.record.kind == SegmentKind::Piece).then_some(segment)
-    }
-}
-
-/// Goes through the base beside the walk.
-pub(super) struct Cursor<'a> {
-    pub base: &'a Base,
-    entries: std::iter::Peekable<Entries<'a>>,
-}
-
-impl<'a> Cursor<'a> {
-    pub fn new(base: &'a Base) -> Self {
-        Self { base, entries: base.archive.entries().peekable() }
-    }
-
-    /// Go to this name, if it is not behind us: its record, if it has one.
-    fn seek(&mut self, name: &[u8]) -> Option<&EntryRecord> {
-        loop {
-            let order = if let Ok(record) = self.entries.peek()? {
-                name_order(&record.name, name)
-            } else {
-                if let Some(Err(error)) = self.entries.next() {
-                    self.failed(&error);
-                }
-                return None;
-            };
-            match order {
-                std::cmp::Ordering::Less => drop(self.entries.next()),
-                std::cmp::Ordering::Equal => return self.entries.peek()?.as_ref().ok(),
-                std::cmp::Ordering::Greater => return None,
-            }
-        }
-    }
-
-    fn failed(&self, error: &Error) {
-        self.base.damaged(&error.to_string());
-    }
-
-    /// What the base says about this name. Names are asked for in their order.
-    pub fn record(&mut self, name: &[u8]) -> Option<EntryRecord> {
-        self.seek(name)?;
-        self.entries.next()?.ok()
-    }
-
-    /// The group that begins with this name, if one does; it is behind us then.
-    pub fn group(&mut self, name: &[u8]) -> Option<Group> {
-        let base = self.base;
-        let first = self.seek(name).filter(|first| first.offset == 0)?;
-        let number = first.segment;
-        let segment = base.segment(number)?;
-        if !matches!(segment.record.kind, SegmentKind::Group(_)) {
-            return None;
-        }
-        let mut entries = Vec::new();
-        while let Some(Ok(next)) = self.entries.peek()
-            && next.segment == number
-        {
-            entries.extend(self.entries.next().and_then(Result::ok));
-            if entries.len() > ENTRIES {
-                return None;
-            }
-        }
-        Some(Group { segment, entries })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,28 +243,31 @@ mod tests {
     use crate::archive::reader::{Opened, from_store};
     use crate::archive::store::Store;
     use crate::archive::{Options, write};
-    use crate::entry::Found;
+    use crate::entry::{Found, Kind};
+    use crate::error::Error;
     use crate::progress::Progress;
     use crate::stop::Stop;
 
     const SCAN: i64 = 1_800_000_000;
 
+    pub(super) fn about() -> About {
+        About {
+            tool: String::new(),
+            job: String::new(),
+            sources: Vec::new(),
+            instant: String::new(),
+            zone: String::new(),
+            began: "2027-01-15T08:00:00Z".into(),
+            ended: String::new(),
+            codec: String::new(),
+            read: None,
+            boot: None,
+            report: Report::default(),
+        }
+    }
+
     fn base(rule: Rule) -> Base {
-        let about = |_: &_, report: &mut Report| {
-            Ok(About {
-                tool: String::new(),
-                job: String::new(),
-                sources: Vec::new(),
-                instant: String::new(),
-                zone: String::new(),
-                began: "2027-01-15T08:00:00Z".into(),
-                ended: String::new(),
-                codec: String::new(),
-                read: None,
-                boot: None,
-                report: report.clone(),
-            })
-        };
+        let about = |_: &_, report: &mut Report| Ok(About { report: report.clone(), ..about() });
         let mut file = tempfile::tempfile().unwrap();
         let options = Options { codec: Codec::Gzip(1), threads: 1 };
         let hands = (&Stop::default(), &Progress::default());
@@ -376,7 +281,7 @@ mod tests {
     }
 
     /// A file and its record, changed so many seconds before the scan.
-    fn pair(mtime: i64, ctime: i64) -> (Entry, EntryRecord) {
+    pub(super) fn pair(mtime: i64, ctime: i64) -> (Entry, EntryRecord) {
         let time = |before| Timestamp { seconds: SCAN - before, nanos: 0 };
         let entry = Entry {
             name: b"data/a".to_vec(),

@@ -72,6 +72,8 @@ pub struct Pieces<'a> {
     bytes: Vec<u8>,
     filled: usize,
     then: Option<Then<'a>>,
+    /// Where in the body the piece begins.
+    at: u64,
 }
 
 /// The same body in the base.
@@ -91,7 +93,7 @@ impl<'a> Pieces<'a> {
         then: Option<Then<'a>>,
     ) -> Self {
         let (bytes, piece) = (feed.used_buffer(), feed.piece(stored));
-        Self { feed, stop, progress, piece, bytes, filled: 0, then }
+        Self { feed, stop, progress, piece, bytes, filled: 0, then, at: 0 }
     }
 
     /// Everything of the content, or everything between its holes after their map.
@@ -183,9 +185,11 @@ impl<'a> Pieces<'a> {
         self.stop.check()?;
         let mut bytes = std::mem::replace(&mut self.bytes, self.feed.used_buffer());
         bytes.truncate(std::mem::take(&mut self.filled));
+        let at = self.at;
+        self.at += bytes.len() as u64;
         let mut raw = Raw::new(RawKind::Other(SegmentKind::Piece), bytes);
         if let Some(then) = &mut self.then {
-            raw.same = then.pieces.next();
+            raw.same = then.pieces.at(at);
             if let Some(same) = &raw.same {
                 let (length, number) = (raw.bytes.len(), same.number);
                 let check = |name: &Vec<u8>| Check { name: name.clone(), at: 0, length, then: (number, 0) };

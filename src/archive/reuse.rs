@@ -265,7 +265,7 @@ impl<'a> Reuse<'a> {
             let length = piece.min(end - at);
             let body = length.min(size.saturating_sub(at));
             writer.progress.read(body);
-            let then = pieces.next().filter(|then| then.record.raw == length);
+            let then = pieces.at(at).filter(|then| then.record.raw == length);
             let mut stored = writer.feed.buffer();
             if let Some(then) = then
                 && base.copy(&then, &mut stored)

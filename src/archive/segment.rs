@@ -16,12 +16,14 @@ const SAMPLE: usize = 4096;
 const DENSE: f32 = 7.5;
 /// From here on only what repeats could be saved, and half of the samples show it as well.
 const NOISE: f32 = 7.9;
+/// Below this much information in a byte, as in the pages of databases, a higher level takes hardly longer.
+const SPARSE: f32 = 3.5;
 
 /// Compresses segments; each thread has one.
 pub struct Deflater {
-    /// For groups, where their level is another.
-    group: Option<Compressor>,
-    piece: Compressor,
+    compressor: Compressor,
+    /// At the default level, for groups and for pieces that are not [`SPARSE`].
+    faster: Option<[Compressor; 2]>,
     sampler: Compressor,
     check: Decompressor,
     sample: Vec<u8>,
@@ -45,12 +47,11 @@ impl Deflater {
             let level = CompressionLvl::new(i32::from(level)).unwrap_or_default();
             Compressor::new(level)
         };
-        // On groups of small files level 6 takes a third more time than 4 and saves 1 %; on the pages of databases it saves
-        // 1.7 % (docs/decisions/segments.md).
-        let group = (level == 6).then(|| compressor(4));
+        // At the default level time goes where it saves most (docs/decisions/segments.md).
+        let faster = (level == 6).then(|| [4, 5].map(compressor));
         Self {
-            group,
-            piece: compressor(level),
+            compressor: compressor(level),
+            faster,
             sampler: compressor(1),
             check: Decompressor::new(),
             sample: Vec::with_capacity(SAMPLES * SAMPLE),
@@ -64,13 +65,16 @@ impl Deflater {
     /// If what comes out again is not what went in: a fault of memory or of a compressor, and never to be written.
     pub fn deflate(&mut self, shape: Shape, raw: &[u8], stored: &mut Vec<u8>) -> Result<()> {
         stored.clear();
-        if self.would_not_pay(raw) {
+        let entropy = sample(raw, &mut self.sample).then(|| entropy(&self.sample));
+        if entropy.is_some_and(|entropy| entropy >= DENSE && self.would_not_pay(entropy)) {
             blocks::store(raw, stored);
             return Ok(());
         }
-        let compressor = match &mut self.group {
-            Some(group) if shape == Shape::Group => group,
-            _ => &mut self.piece,
+        let is_sparse = entropy.is_some_and(|entropy| entropy < SPARSE);
+        let compressor = match (&mut self.faster, shape) {
+            (Some([group, _]), Shape::Group) if !is_sparse => group,
+            (Some([_, piece]), Shape::Piece) if !is_sparse => piece,
+            _ => &mut self.compressor,
         };
         let wrong = || {
             Error::failed("compress a segment: it did not come back as it was; check the machine's memory")
@@ -97,15 +101,8 @@ impl Deflater {
         length == Ok(raw.len()) && out == raw
     }
 
-    /// Whether a sample of these bytes hardly compresses: photographs, video, archives.
-    fn would_not_pay(&mut self, raw: &[u8]) -> bool {
-        if !sample(raw, &mut self.sample) {
-            return false;
-        }
-        let entropy = entropy(&self.sample);
-        if entropy < DENSE {
-            return false;
-        }
+    /// Whether the sample, of this entropy, hardly compresses: photographs, video, archives.
+    fn would_not_pay(&mut self, entropy: f32) -> bool {
         if entropy >= NOISE {
             self.sample.truncate(SAMPLES * SAMPLE / 2);
         }

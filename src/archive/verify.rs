@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::reader::{self, Opened};
 use super::stream::{Input, Member};
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::{counted, human_bytes, printable_path};
@@ -186,7 +187,7 @@ pub fn verify_opened(
 /// # Errors
 /// If it cannot be read, or `stop` asks.
 pub fn verify_hash(
-    mut file: impl Read,
+    file: impl Read,
     path: &Path,
     (expected, entries): (blake3::Hash, u64),
     stop: &Stop,
@@ -194,20 +195,12 @@ pub fn verify_hash(
 ) -> Result<Verified> {
     let mut verified = Verified::new(By::Hash, 0);
     verified.entries = entries;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        stop.check()?;
-        match file.read(&mut buffer).map_err(|e| Error::io("read archive", path, e))? {
-            0 => break,
-            count => {
-                hasher.update(&buffer[..count]);
-                verified.stored += count as u64;
-                progress.read(count as u64);
-            }
-        }
-    }
-    if hasher.finalize() != expected {
+    let failed = |e| Error::io("read archive", path, e);
+    let found = digest(file, stop, failed, |count| {
+        verified.stored += count;
+        progress.read(count);
+    })?;
+    if found != expected {
         verified.problem("its bytes are not those that were written");
     }
     Ok(verified)

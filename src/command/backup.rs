@@ -42,7 +42,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let made = if path == Path::new("-") {
             to_stdout(job, args, clock, stop)
         } else {
-            named_as_it_is(job, path)?;
+            named_as_it_is(args, job, path)?;
             let job = Job { codec: codec(args, job, path)?, ..job.clone() };
             one(args, clock, stop, |hands| job::to_file(&job, hands, path))
         }?;
@@ -76,16 +76,27 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     Ok(worst)
 }
 
-/// That what is called encrypted will be.
-fn named_as_it_is(job: &Job, path: &Path) -> Result<()> {
-    if job.recipients.is_some() || !path.as_os_str().as_encoded_bytes().ends_with(b".age") {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "write archive {}: its name says that it is encrypted, and it would not be: give --recipient KEY, set \
-         TARKEEP_AGE_RECIPIENTS or TARKEEP_AGE_PASSPHRASE_FILE, or leave .age out of the name",
-        printable_path(path)
-    )))
+/// Endings of what no codec here makes.
+const FOREIGN: [&str; 11] = ["7z", "Z", "br", "lz", "lz4", "lzma", "lzo", "rar", "txz", "xz", "zip"];
+
+/// That what is called encrypted will be, what is called an archive that anybody can read as well, and what is called
+/// compressed by something that is not here is not made.
+fn named_as_it_is(args: &BackupArgs, job: &Job, path: &Path) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    let wrong = match (ending == "age", &job.recipients) {
+        (true, None) => {
+            "its name says that it is encrypted, and it would not be: give --recipient KEY, set TARKEEP_AGE_RECIPIENTS or \
+             TARKEEP_AGE_PASSPHRASE_FILE, or leave .age out of the name"
+        }
+        (false, Some(_)) if Codec::of_name(path).is_some() => {
+            "its name does not say that it is encrypted, and it would be: add .age to the name"
+        }
+        _ if args.codec.is_none() && FOREIGN.iter().any(|foreign| ending == *foreign) => {
+            "its name says what it would not be: .tar.gz, .tar.zst, .tar.bz2 and .tar can be made"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("write archive {}: {wrong}", printable_path(path))))
 }
 
 /// The codec that was asked for, or that the file's name says; of several levels, the one that is set.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::extract::Expanded;
 use crate::printable::{printable, printable_path};
-use crate::restore::paths::clean;
+use crate::restore::paths::{clean, no_entry};
 use crate::stop::Stop;
 
 /// Links that lead to links: our archives have none, and others end somewhere.
@@ -29,7 +29,7 @@ const LINKS_MAX: usize = 40;
 /// If a path is no file, or the archive is damaged where it stands.
 pub fn run(args: &CatArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let names: Vec<_> = args.paths.iter().map(|path| clean(path.as_bytes())).collect();
-    let which = which(&args.archive, config)?;
+    let which = which(&args.archive, config, stop)?;
     let bytes = which.bytes(&config.keys(), stop)?;
     let mut cat = Cat { path: &which.path, output: Output::new(), stop };
     let shown = match bytes {
@@ -76,7 +76,10 @@ impl Cat<'_> {
 
     /// The file of this name, or the one that it is a link to.
     fn find(&self, archive: &Archive, name: &[u8]) -> Result<EntryRecord> {
-        let entry = archive.find(name)?.ok_or_else(|| self.none(name))?;
+        let Some(entry) = archive.find(name)? else {
+            let first = archive.entries().next().transpose()?;
+            return Err(self.none(name, first.as_ref().map(|entry| entry.name.as_slice())));
+        };
         match &entry.kind {
             Kind::Hardlink(target) => match archive.find(target)? {
                 Some(entry) if entry.kind == Kind::File => Ok(entry),
@@ -86,8 +89,9 @@ impl Cat<'_> {
         }
     }
 
-    fn none(&self, name: &[u8]) -> Error {
-        Error::failed(format!("archive {}: no entry {}", printable_path(self.path), printable(name)))
+    fn none(&self, name: &[u8], first: Option<&[u8]>) -> Error {
+        let none = no_entry(&printable(name), first);
+        Error::failed(format!("archive {}: {none}", printable_path(self.path)))
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> Error {
@@ -144,7 +148,7 @@ impl Cat<'_> {
             let mut linked = false;
             for ((link, place), name) in links.iter_mut().zip(&mut places).zip(&names) {
                 let Some((number, kind)) = found.get(link) else {
-                    return Err(damage.unwrap_or_else(|| self.none(link)));
+                    return Err(damage.unwrap_or_else(|| self.none(link, None)));
                 };
                 self.check(name, kind)?;
                 *place = *number;
@@ -226,6 +230,6 @@ impl Cat<'_> {
         if !self.output.closed() {
             stream.finish().map_err(|bad| self.stop.check().err().unwrap_or_else(|| self.damaged(bad)))?;
         }
-        missing.first().map_or(Ok(()), |name| Err(self.none(name)))
+        missing.first().map_or(Ok(()), |name| Err(self.none(name, None)))
     }
 }

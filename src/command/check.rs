@@ -22,6 +22,7 @@ use crate::retention::{self, Keep};
 use crate::schedule::Schedule;
 use crate::services::{Found, look};
 use crate::source;
+use crate::stop::Stop;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -101,7 +102,6 @@ fn findings(job: &Job, now: DateTime<Utc>) -> Vec<Finding> {
 /// What to do about a cause that the system gave; errors of our own say it themselves.
 fn remedy(error: &Error) -> &'static str {
     match error.cause().map(io::Error::kind) {
-        Some(ErrorKind::NotFound) => "; mount a folder there, or correct the path",
         Some(ErrorKind::PermissionDenied) => {
             "; let this user read or write there, or run as root (in a container with DAC_OVERRIDE)"
         }
@@ -180,7 +180,7 @@ fn look_at_retention(job: &Job, now: DateTime<Utc>) -> Result<String> {
     // What is wrong with the destination is said by its own line.
     let Ok(destination) = job::open(job) else { return Ok("nothing to look at".into()) };
     let ruled = job.keep != Keep::All;
-    let plan = prune::plan(&destination, &job::policy(job), false, now)?;
+    let plan = prune::plan(&destination, &job::policy(job), false, now, &Stop::default())?;
     if ruled {
         if !job::known_later(job) {
             return Err(Error::usage(format!(

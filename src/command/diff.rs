@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job;
 use crate::printable::{counted, printable, printable_path};
-use crate::restore::paths::{Paths, clean};
+use crate::restore::paths::{Paths, clean, no_entry};
 use crate::source::{Options, Source};
 use crate::stop::Stop;
 
@@ -64,7 +64,7 @@ enum Read {
 
 impl Read {
     fn open(word: &OsStr, config: &Config, stop: &Stop) -> Result<Self> {
-        let which = which(word, config)?;
+        let which = which(word, config, stop)?;
         let input = match which.bytes(&config.keys(), stop)? {
             Bytes::Store(store) => match reader::from_store(store, &which.path)? {
                 Opened::Indexed(archive) => return Ok(Read::Indexed(archive)),
@@ -146,7 +146,8 @@ fn with_folder(
             (asked, options.unwrap_or_default())
         }
         (Some(asked), _) => {
-            return Err(Error::failed(format!("archive {archive}: no entry {}", printable(&asked))));
+            let none = no_entry(&printable(&asked), tops.first().map(Vec::as_slice));
+            return Err(Error::failed(format!("archive {archive}: {none}")));
         }
         (None, Some((name, options))) if names.contains(&name) => (name, options),
         (None, _) => match tops.iter().collect::<Vec<_>>().as_slice() {

@@ -82,7 +82,7 @@ fn problem(job: &Job, state: &State) -> Result<()> {
     }
     access(root, Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|e| Error::io("write to destination", root, e))?;
-    if let Some(damaged) = recheck::damaged(job, root) {
+    if let Some(damaged) = recheck::damaged(job, &destination) {
         return Err(Error::damaged(damaged));
     }
     // A backup that somebody removed is none, however well its run went.

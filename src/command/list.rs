@@ -42,13 +42,13 @@ pub fn run(args: &ListArgs, config: &Config, now: DateTime<Utc>, stop: &Stop) ->
             let paths = Paths::new(&args.paths);
             let lines = Lines::new(config.jobs[0].zone, args.json, args.human);
             let mut listing = Listing { paths, lines, output: &mut output, stop };
-            which(word, config).and_then(|which| listing.archive(&which, &config.keys()))
+            which(word, config, stop).and_then(|which| listing.archive(&which, &config.keys()))
         }
         None => config.jobs.iter().try_for_each(|job| {
             if config.jobs.len() > 1 && !args.json {
                 output.line(format_args!("{}:", job.name))?;
             }
-            stored(job, args.json, now, &mut output)
+            stored(job, args.json, now, stop, &mut output)
         }),
     };
     // What was listed before an error is shown before it is told.
@@ -96,8 +96,8 @@ struct Summary {
     verified: Option<String>,
 }
 
-fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Result<()> {
-    let plan = prune::plan(&job::open(job)?, &job::policy(job), false, now)?;
+fn stored(job: &Job, json: bool, now: DateTime<Utc>, stop: &Stop, output: &mut Output) -> Result<()> {
+    let plan = prune::plan(&job::open(job)?, &job::policy(job), false, now, stop)?;
     if plan.items.is_empty() && !json {
         let destination = printable_path(&job.destination);
         return output.line(format_args!("no archive in {destination} yet; `tarkeep backup` makes one"));
@@ -105,14 +105,7 @@ fn stored(job: &Job, json: bool, now: DateTime<Utc>, output: &mut Output) -> Res
     let oldest = oldest_names(&plan.items);
     let rows = plan.items.into_iter().zip(plan.decisions).map(|(item, decision)| {
         let known = item.checked.clone();
-        let own = item.own.as_ref().ok().map(|own| own.instant);
-        let said = || DateTime::parse_from_rfc3339(item.instant()?).ok().map(|time| time.to_utc());
-        // What has no index has its name.
-        let named = || {
-            let name = Some(&item.stored.name).filter(|name| !name.is_versioned())?;
-            name.local.and_local_timezone(job.zone).earliest().map(|time| time.to_utc())
-        };
-        let then = own.or_else(said).or_else(named);
+        let then = item.time(job.zone);
         (summary(job, item, &oldest, decision.as_ref(), known.as_ref()), then, known)
     });
     let mut rows: Vec<_> = rows.collect();

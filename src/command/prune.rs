@@ -1,5 +1,6 @@
 //! `prune`: what retention says, with reasons, and done.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -50,7 +51,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, stop: &Stop, output: &mut
     let destination = job::open(job)?;
     let now = clock.now();
     if args.dry_run {
-        let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
+        let plan = prune::plan(&destination, &job::policy(job), args.accept, now, stop)?;
         show(args, job, &plan, None, now, output)?;
         return Ok(Exit::Complete);
     }
@@ -59,7 +60,7 @@ fn one(args: &PruneArgs, job: &Job, clock: &dyn Clock, stop: &Stop, output: &mut
         if error.exit() == Exit::Failed { error.with_exit(Exit::LaterStep) } else { error }
     };
     let lock = destination.lock(&format!("prune {}", job.name), &now.to_rfc3339()).map_err(later)?;
-    let plan = prune::plan(&destination, &job::policy(job), args.accept, now)?;
+    let plan = prune::plan(&destination, &job::policy(job), args.accept, now, stop)?;
     if args.accept {
         // What is remembered is what was seen, and not what a run publishes tomorrow.
         let accepted = plan.accepted;
@@ -92,7 +93,7 @@ fn show(
     now: DateTime<Utc>,
     output: &mut Output,
 ) -> Result<()> {
-    let rows = rows(plan);
+    let rows = rows(plan, job);
     let going: Vec<&Row> = rows.iter().filter(|row| row.verdict == Verdict::Deleted).collect();
     if args.json {
         let archives: Vec<_> = rows
@@ -162,7 +163,8 @@ fn frees(plan: &Plan) -> u64 {
     )
 }
 
-fn rows(plan: &Plan) -> Vec<Row> {
+/// In the order of `list`: the newest first.
+fn rows(plan: &Plan, job: &Job) -> Vec<Row> {
     let row = |(item, decision): (&Item, &Option<Decision>)| {
         let name = printable(item.stored.name.to_string().as_bytes());
         let instant = item.own.as_ref().ok().map(|own| own.instant);
@@ -173,7 +175,12 @@ fn rows(plan: &Plan) -> Vec<Row> {
         };
         Row { name, instant, bytes: item.stored.bytes, verdict, why }
     };
-    plan.items.iter().zip(&plan.decisions).map(row).collect()
+    let mut all: Vec<_> = plan.items.iter().zip(&plan.decisions).collect();
+    if !job.pattern.is_versioned() {
+        // Names say what clocks on walls said.
+        all.sort_by_key(|(item, _)| Reverse(item.time(job.zone)));
+    }
+    all.into_iter().map(row).collect()
 }
 
 struct Row {

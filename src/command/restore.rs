@@ -85,7 +85,7 @@ impl Part {
 /// If anything is wrong with what was asked for, with the archive, or with the target.
 pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let began = Instant::now();
-    let which = which(&args.archive, config)?;
+    let which = which(&args.archive, config, stop)?;
     let mut file = which.open()?;
     if which.is_stdin() {
         file = input::kept(file, args, config, stop)?;

@@ -25,7 +25,7 @@ pub fn run(
     let stop = Stop::default();
     let signals = Signals::daemon(&stop)?;
     log::info!("tarkeep {}, {}", env!("CARGO_PKG_VERSION"), counted(config.jobs.len() as u64, "job", "jobs"));
-    let start = |config: Config| (planned(&config), Runs { jobs: config.jobs, clock });
+    let start = |config: Config| (planned(&config, &stop), Runs { jobs: config.jobs, clock });
     say(&config);
     let (jobs, runs) = start(config);
     let reload = || {
@@ -63,14 +63,14 @@ fn say(config: &Config) {
     }
 }
 
-fn planned(config: &Config) -> Vec<Planned> {
+fn planned(config: &Config, stop: &Stop) -> Vec<Planned> {
     let plan = |job: &Job| Planned {
         name: job.name.clone(),
         schedule: job.schedule.clone(),
         zone: job.zone,
         catch_up: job.catch_up,
         on_start: job.on_start,
-        has_archive: has_archive(job),
+        has_archive: has_archive(job, stop),
         state: state_folder(job).path().to_owned(),
     };
     let verification = |job: &Job| Planned {
@@ -85,9 +85,9 @@ fn planned(config: &Config) -> Vec<Planned> {
 }
 
 /// Where the destination cannot be read, a first run will fail, and say so at once rather than at night.
-fn has_archive(job: &Job) -> bool {
+fn has_archive(job: &Job, stop: &Stop) -> bool {
     job::open(job)
-        .and_then(|destination| Ok(job::newest(job, &destination)?.next().is_some()))
+        .and_then(|destination| Ok(job::newest(job, &destination, stop)?.next().is_some()))
         .unwrap_or(false)
 }
 
@@ -103,6 +103,7 @@ impl Runner for Runs {
             return recheck::run(job, self.clock, stop).map_or_else(Ran::from, |()| Ran {
                 exit: Exit::Complete,
                 archive: None,
+                counts: None,
                 error: None,
             });
         }
@@ -112,11 +113,8 @@ impl Runner for Runs {
         match job::run(job, Hands { clock: self.clock, stop, progress: &Progress::default() }) {
             Ok(made) => {
                 job::log(job, &made);
-                let counts = made.counts(job);
-                if let Err(error) = state_folder(job).update(&job.name, |state| state.counts = Some(counts)) {
-                    log::warn!("{error}");
-                }
-                Ran { exit: made.exit(), error: made.later(), archive: made.name }
+                let counts = Some(made.counts(job));
+                Ran { exit: made.exit(), error: made.later(), archive: made.name, counts }
             }
             Err(error) => Ran::from(error),
         }

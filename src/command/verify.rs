@@ -36,7 +36,7 @@ pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     let mut output = Output::until(stop)?;
     let mut exit = Exit::Complete;
     let mut read: HashMap<Identity, Verified> = HashMap::new();
-    for which in wanted(args, config)? {
+    for which in wanted(args, config, stop)? {
         let outcome = which.and_then(|which| {
             // A second name of a file is as good as the first.
             let file = Some(&which).filter(|which| !which.is_stdin()).and_then(|it| identity_at(&it.path));
@@ -74,7 +74,7 @@ pub fn run(args: &VerifyArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
     Ok(exit)
 }
 
-fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
+fn wanted(args: &VerifyArgs, config: &Config, stop: &Stop) -> Result<Vec<Result<Which>>> {
     if args.all {
         let mut all = Vec::new();
         for job in &config.jobs {
@@ -89,10 +89,10 @@ fn wanted(args: &VerifyArgs, config: &Config) -> Result<Vec<Result<Which>>> {
         return Ok(config
             .jobs
             .iter()
-            .map(|job| latest(job).map(|stored| Which::file(stored.path)))
+            .map(|job| latest(job, stop).map(|stored| Which::file(stored.path)))
             .collect());
     }
-    Ok(args.archives.iter().map(|word| which(word, config)).collect())
+    Ok(args.archives.iter().map(|word| which(word, config, stop)).collect())
 }
 
 /// Of an archive in a job's destination, `list` and `health` know from now on what came of it.
@@ -105,7 +105,6 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
         let Ok(destination) = job::open(job) else { continue };
         let below = path.strip_prefix(destination.root()).ok().and_then(Path::to_str);
         let Some(name) = below.and_then(|below| job.pattern.parse(below)) else { continue };
-        let root = destination.root();
         let mut names = vec![name];
         if path.metadata().is_ok_and(|about| about.nlink() > 1) {
             let others = destination.archives(&job.pattern).unwrap_or_default().into_iter();
@@ -114,7 +113,7 @@ fn remember(config: &Config, which: &Which, verified: &Result<Verified>, clock: 
             names.extend(others);
         }
         let names: Vec<&ArchiveName> = names.iter().collect();
-        if let Err(error) = recheck::remember(job, root, &names, file, verified, clock.now()) {
+        if let Err(error) = recheck::remember(job, &destination, &names, file, verified, clock.now()) {
             // Reading is allowed to whoever may not write there.
             let refused = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
             let quiet = error.cause().is_some_and(|cause| refused(cause.kind()));

@@ -87,7 +87,7 @@ pub enum Bytes {
 ///
 /// # Errors
 /// If there is none, or more than one.
-pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
+pub fn which(word: &OsStr, config: &Config, stop: &Stop) -> Result<Which> {
     if word == "-" {
         return Ok(Which { path: "standard input".into(), stdin: true });
     }
@@ -95,7 +95,7 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
     let shown = printable_path(path);
     if word == "latest" {
         return match config.jobs.as_slice() {
-            [job] => latest(job).map(|stored| Which::file(stored.path)),
+            [job] => latest(job, stop).map(|stored| Which::file(stored.path)),
             _ => Err(Error::usage("latest of which job? choose one with --job")),
         };
     }
@@ -128,6 +128,9 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
     }
     match found.as_slice() {
         [one] => Ok(Which::file(one.path.clone())),
+        [] if path.is_dir() => Err(Error::failed(format!(
+            "archive {shown} is a folder; of archives in it: TARKEEP_DESTINATION={shown} tarkeep list"
+        ))),
         [] if looked.is_empty() || path.exists() => {
             let cause = match File::open(path) {
                 Ok(_) => io::Error::from(io::ErrorKind::IsADirectory),
@@ -157,11 +160,12 @@ pub fn which(word: &OsStr, config: &Config) -> Result<Which> {
 ///
 /// # Errors
 /// If there is none, or the destination cannot be read.
-pub fn latest(job: &Job) -> Result<Stored> {
+pub fn latest(job: &Job, stop: &Stop) -> Result<Stored> {
     let destination = job::open(job)?;
-    if let Some(item) = job::newest(job, &destination)?.next() {
+    if let Some(item) = job::newest(job, &destination, stop)?.next() {
         return Ok(item.stored);
     }
+    stop.check()?;
     let shown = printable_path(&job.destination);
     let Some(other) = destination.archives(&job.pattern)?.into_iter().next() else {
         return Err(Error::failed(format!("there is no archive in {shown} yet; `tarkeep backup` makes one")));
@@ -174,7 +178,7 @@ pub fn latest(job: &Job) -> Result<Stored> {
     {
         let whose = Whose { sources: Vec::new(), ..job::whose(job) };
         let mut any =
-            inventory::newest(&destination, &job.pattern, whose, &job::state_folder(job), job.zone)?;
+            inventory::newest(&destination, &job.pattern, whose, &job::state_folder(job), job.zone, stop)?;
         if let Some(item) = any.next() {
             return Ok(item.stored);
         }

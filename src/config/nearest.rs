@@ -2,11 +2,16 @@
 
 use crate::zone::Tz;
 
-/// The known name most like `name`, if one is like it at all.
+/// The known name most like `name`, if one is like it at all. That variables begin with `TARKEEP_` makes none like another.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let own = |name: &str| {
+        let lower = name.to_lowercase();
+        lower.strip_prefix("tarkeep_").map_or(lower.clone(), str::to_owned)
+    };
+    let name = own(name);
     known
         .into_iter()
-        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known))
+        .map(|known| (strsim::jaro_winkler(&name, &own(known)), known))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
@@ -42,6 +47,7 @@ mod tests {
         let known = ["TARKEEP_CODEC", "TARKEEP_SCHEDULE"];
         assert_eq!(nearest("TARKEEP_SHEDULE", known), Some("TARKEEP_SCHEDULE"));
         assert_eq!(nearest("zzz", known), None);
+        assert_eq!(nearest("TARKEEP_HEALTH", ["TARKEEP_STATE", "TARKEEP_SHARE"]), None);
     }
 
     #[test]

@@ -47,7 +47,10 @@ pub fn duration_or_off(text: &str) -> Result<Duration, String> {
     if text == "off" { Ok(Duration::ZERO) } else { duration(text).map_err(|error| error + ", or off") }
 }
 
-/// Permissions in octal, `0640` or `640`, by which the owner can read.
+/// Permissions in octal, `0640` or `640`, by which the owner can read, and nobody may do what the owner may not.
+///
+/// The second is what a number without quotes comes to: compose and other readers of YAML make 416 of `0640`, and `0416` is
+/// nothing that anybody means.
 pub fn mode(text: &str) -> Result<u32, String> {
     let wrong = |what: &str| format!("{text:?}: {what}; write three octal digits, such as 0640 or 600");
     let digits = match text.len() {
@@ -59,7 +62,16 @@ pub fn mode(text: &str) -> Result<u32, String> {
         return Err(wrong("not octal"));
     }
     let mode = u32::from_str_radix(digits, 8).map_err(|_| wrong("not octal"))?;
-    if mode & 0o400 == 0 { Err(wrong("the owner could not read the archive")) } else { Ok(mode) }
+    let (owner, group, others) = (mode >> 6, mode >> 3 & 7, mode & 7);
+    if mode & 0o400 == 0 {
+        Err(wrong("the owner could not read the archive"))
+    } else if (group | others) & !owner != 0 {
+        Err(format!(
+            "{text:?}: others could do what the owner cannot, as when YAML makes a number of 0640; write it in quotes, \"0640\""
+        ))
+    } else {
+        Ok(mode)
+    }
 }
 
 /// A user's and a group's number: `1000:1000`.
@@ -163,6 +175,10 @@ mod tests {
             assert_eq!(mode(text), Ok(bits));
         }
         for text in ["", "64", "0o640", "1640", "4755", "06400", "689", "-40", "+40", "0000", "0240", "rw-"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+        // 0640, 0644, 0660, 0664 and 0400 as YAML reads them where they stand without quotes.
+        for text in ["416", "420", "432", "436", "256"] {
             assert!(mode(text).is_err(), "{text}");
         }
     }

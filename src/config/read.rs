@@ -36,7 +36,9 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
         if !names.contains(typed) {
             let near = suggestion(typed, names.iter().map(String::as_str));
             let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage(format!("{typed:?}: no such job{near}; the jobs are: {known}")));
+            // Who types a path means a folder.
+            let folder = if typed.contains('/') { "; to archive a folder: --source FOLDER" } else { "" };
+            return Err(Error::usage(format!("{typed:?}: no such job{near}; the jobs are: {known}{folder}")));
         }
     }
     let wanted = |name: &String| typed.jobs.is_empty() || typed.jobs.contains(name);

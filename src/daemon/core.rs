@@ -156,6 +156,7 @@ impl Core {
                 state.open = None;
             }
             state.note(last, ran.exit);
+            state.counts = ran.counts.or(state.counts.take());
         });
     }
 

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result, cause_text};
 use crate::exit::Exit;
 use crate::printable::printable;
-use crate::state::{Ear, Folder, Occupied};
+use crate::state::{Counts, Ear, Folder, Occupied};
 use crate::stop::Stop;
 use crate::sys;
 
@@ -45,6 +45,8 @@ pub struct Ran {
     pub exit: Exit,
     /// The name of the archive that was published.
     pub archive: Option<String>,
+    /// How much is in it.
+    pub counts: Option<Counts>,
     /// What went wrong.
     pub error: Option<String>,
 }
@@ -52,13 +54,13 @@ pub struct Ran {
 impl Ran {
     /// A run that published this archive.
     pub fn published(exit: Exit, archive: impl Into<String>) -> Self {
-        Self { exit, archive: Some(archive.into()), error: None }
+        Self { exit, archive: Some(archive.into()), counts: None, error: None }
     }
 }
 
 impl From<Error> for Ran {
     fn from(error: Error) -> Self {
-        Self { exit: error.exit(), archive: None, error: Some(error.to_string()) }
+        Self { exit: error.exit(), archive: None, counts: None, error: Some(error.to_string()) }
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Local;
 use super::folders::FOLDER;
+use super::place::{Identity, identity};
 use crate::archive::name::{ArchiveName, Pattern};
 use crate::error::{Error, Result};
 
@@ -21,6 +22,8 @@ pub struct Stored {
     pub name: ArchiveName,
     /// Its size.
     pub bytes: u64,
+    /// When its content last changed, seconds and nanoseconds, which copying may not keep.
+    pub modified: (i64, u32),
 }
 
 /// What stands in one folder, by name; names that are not UTF-8 are nobody's here.
@@ -41,9 +44,14 @@ impl Local {
     /// If a folder cannot be listed. A file that is called in another way is left out.
     pub fn archives(&self, pattern: &Pattern) -> Result<Vec<Stored>> {
         let mut found = Vec::new();
-        self.collect(&self.fd, "", pattern, &mut |name, bytes| {
+        self.collect(&self.fd, "", pattern, &mut |name, about| {
             let path = self.root().join(name.to_string());
-            found.extend(bytes.map(|bytes| Stored { path, name, bytes }));
+            found.extend(about.map(|Identity { bytes, modified, .. }| Stored {
+                path,
+                name,
+                bytes,
+                modified,
+            }));
         })?;
         found.sort_by_cached_key(|stored| {
             Reverse((stored.name.local, stored.name.rank(), stored.path.clone()))
@@ -57,21 +65,21 @@ impl Local {
     /// If a folder cannot be listed.
     pub fn occupied(&self, pattern: &Pattern) -> Result<Vec<ArchiveName>> {
         let mut found = Vec::new();
-        self.collect(&self.fd, "", pattern, &mut |name, bytes| {
-            if bytes.is_none() {
+        self.collect(&self.fd, "", pattern, &mut |name, about| {
+            if about.is_none() {
                 found.push(name);
             }
         })?;
         Ok(found)
     }
 
-    /// Show each name that the pattern could have made, and of files the size.
+    /// Show each name that the pattern could have made, and of files what the system says.
     fn collect(
         &self,
         fd: &OwnedFd,
         folder: &str,
         pattern: &Pattern,
-        found: &mut dyn FnMut(ArchiveName, Option<u64>),
+        found: &mut dyn FnMut(ArchiveName, Option<Identity>),
     ) -> Result<()> {
         let listing = self.list(fd, folder)?;
         for other in listing.folders.iter().chain(&listing.others) {
@@ -84,7 +92,7 @@ impl Local {
             let path = self.root().join(name.to_string());
             match statat(fd, file, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(about) if FileType::from_raw_mode(about.st_mode) == FileType::RegularFile => {
-                    found(name, Some(about.st_size as u64));
+                    found(name, Some(identity(&about)));
                 }
                 Ok(_) => found(name, None),
                 Err(Errno::NOENT) => {}

@@ -48,7 +48,8 @@ impl Local {
         let shown = printable_path(root);
         let found = root.canonicalize().map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::failed(format!(
-                "destination {shown} does not exist: mount a folder there, or make one with mkdir -p {shown}"
+                "destination {shown} does not exist: mount a folder there, or make one with mkdir -p {shown}; \
+                 TARKEEP_DESTINATION says where it is"
             )),
             _ => Error::io("open destination", root, e),
         })?;

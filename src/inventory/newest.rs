@@ -1,7 +1,7 @@
 //! The archives of a job, the newest first. Names say local times, and clocks are set back and machines moved: so the
 //! instants decide where names are close to each other, and only those archives are opened that this takes.
 
-use std::vec::IntoIter;
+use std::collections::VecDeque;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
@@ -10,13 +10,14 @@ use crate::archive::name::Pattern;
 use crate::destination::{Local, Stored};
 use crate::error::Result;
 use crate::state::Folder;
+use crate::stop::Stop;
 use crate::zone::Tz;
 
 /// Between the zones furthest apart: UTC+14 and UTC-12.
 const ZONES_APART: TimeDelta = TimeDelta::hours(26);
 
-/// No more are compared than a schedule of every hour makes in that time, or one of every five minutes in two hours: where
-/// runs follow each other faster, this is not to open hundreds each time.
+/// So many are opened by their names, as a schedule of every hour makes in that time. Where runs follow each other faster,
+/// hundreds stand close together, and of the others only those are opened that seem to be newer than the newest found.
 const COMPARED: usize = 24;
 
 /// What [`newest`] gives.
@@ -27,12 +28,12 @@ pub struct Newest<'a> {
     zone: Tz,
     known: Known,
     /// Newest name first.
-    unread: std::iter::Peekable<IntoIter<Stored>>,
+    unread: VecDeque<Stored>,
     /// What was opened and is not given yet.
     read: Vec<(DateTime<Utc>, Item)>,
 }
 
-/// What this pattern could have made in the destination, the newest first; without what is known to be of another job, or
+/// What this pattern could have made in the destination, the newest first, until `stop` asks; without what is known to be of another job, or
 /// of other sources. What says no instant has that of its name, in this zone.
 ///
 /// # Errors
@@ -43,23 +44,54 @@ pub fn newest<'a>(
     whose: Whose,
     state: &Folder,
     zone: Tz,
+    stop: &Stop,
 ) -> Result<Newest<'a>> {
     let found = destination.archives(pattern)?;
-    let known = known(&found, &whose, state);
-    let unread = found.into_iter().peekable();
-    Ok(Newest { destination, pattern, whose, zone, known, unread, read: Vec::new() })
+    let known = known(&found, &whose, state, stop);
+    Ok(Newest { destination, pattern, whose, zone, known, unread: found.into(), read: Vec::new() })
 }
 
 impl Newest<'_> {
     /// Open the next by name.
     fn read(&mut self) -> Option<Item> {
-        loop {
-            let stored = self.unread.next()?;
-            let item = item(self.destination, self.pattern, &self.whose, &self.known, stored);
-            if !item.foreign {
+        while !self.unread.is_empty() {
+            if let Some(item) = self.read_at(0) {
                 return Some(item);
             }
         }
+        None
+    }
+
+    /// Open the one at this place of the unread. None if it is of something else; asked to stop, nothing is left.
+    fn read_at(&mut self, place: usize) -> Option<Item> {
+        let stored = self.unread.remove(place)?;
+        let item = item(self.destination, self.pattern, &self.whose, &self.known, stored);
+        if self.known.stop.asked().is_some() {
+            self.unread.clear();
+            self.read.clear();
+            return None;
+        }
+        Some(item).filter(|item| !item.foreign)
+    }
+
+    /// When it seems to have been made, without opening it: by what was noted of it or, where nothing was, by the time of
+    /// the file, which copying may change.
+    fn seems(&self, stored: &Stored) -> DateTime<Utc> {
+        let name = stored.name.to_string();
+        let link = self.known.links.of(&name, stored.bytes).map(|link| &link.instant);
+        let noted =
+            link.or_else(|| self.known.records.find(&name, stored.bytes).map(|record| &record.instant));
+        let noted = noted.and_then(|instant| DateTime::parse_from_rfc3339(instant).ok());
+        let modified = || DateTime::from_timestamp(stored.modified.0, stored.modified.1);
+        noted.map(|instant| instant.to_utc()).or_else(modified).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// Of the unread that say no older time than this, the place of the one that seems to be the newest, if it seems to be
+    /// newer than that instant.
+    fn seems_newer(&self, oldest: NaiveDateTime, than: DateTime<Utc>) -> Option<usize> {
+        let near = self.unread.iter().take_while(|stored| stored.name.local >= oldest).enumerate();
+        let (place, newest) = near.max_by_key(|(_, stored)| self.seems(stored))?;
+        (self.seems(newest) > than).then_some(place)
     }
 
     fn instant(&self, item: &Item) -> DateTime<Utc> {
@@ -92,18 +124,23 @@ impl Iterator for Newest<'_> {
             let newest = self.read.iter().enumerate().max_by_key(|(_, (instant, item))| {
                 (*instant, item.stored.name.local, item.stored.name.rank())
             });
-            if let Some((place, (_, item))) = newest {
-                let oldest = self.oldest_to_ask(item);
-                if self.read.len() >= COMPARED
-                    || self.unread.peek().is_none_or(|stored| stored.name.local < oldest)
-                {
-                    return Some(self.read.swap_remove(place).1);
-                }
+            if newest.is_none() && self.unread.is_empty() {
+                return None;
             }
-            match self.read() {
-                Some(item) => self.read.push((self.instant(&item), item)),
-                None if self.read.is_empty() => return None,
-                None => {}
+            let mut next = 0;
+            if let Some((place, (instant, item))) = newest {
+                let oldest = self.oldest_to_ask(item);
+                let goes_on = self.unread.front().is_some_and(|stored| stored.name.local >= oldest);
+                let newer = match self.read.len() {
+                    _ if !goes_on => None,
+                    0..COMPARED => Some(0),
+                    _ => self.seems_newer(oldest, *instant),
+                };
+                let Some(newer) = newer else { return Some(self.read.swap_remove(place).1) };
+                next = newer;
+            }
+            if let Some(item) = self.read_at(next) {
+                self.read.push((self.instant(&item), item));
             }
         }
     }

@@ -44,7 +44,7 @@ pub fn prune(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &m
 }
 
 fn apply(job: &Job, hands: Hands, destination: &Local, lock: &Lock, made: &mut Made) -> Result<()> {
-    let plan = prune::plan(destination, &policy(job), false, hands.clock.now())?;
+    let plan = prune::plan(destination, &policy(job), false, hands.clock.now(), hands.stop)?;
     if plan.held.is_none() {
         let pruned = prune::apply(&plan, destination, &job.pattern, lock, hands.stop);
         made.later.extend(pruned.error());

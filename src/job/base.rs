@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::report::Report;
 use crate::state::{Counts, Record};
+use crate::stop::Stop;
 use crate::uncached::Shared;
 use crate::zone::Tz;
 
@@ -45,8 +46,8 @@ pub struct Known {
 }
 
 /// Look for it.
-pub fn last(job: &Job, destination: &Local) -> Last {
-    let Ok(archives) = newest(job, destination) else { return Last::default() };
+pub fn last(job: &Job, destination: &Local, stop: &Stop) -> Last {
+    let Ok(archives) = newest(job, destination, stop) else { return Last::default() };
     for item in archives.take(LOOKED_AT) {
         let stored = &item.stored;
         let path = printable_path(&stored.path);

@@ -1,12 +1,12 @@
 //! Whether a file that was written is what was meant to be written, read back from the disk.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::archive::Proof;
 use crate::archive::verify::{self, Depth, Options};
+use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::printable::printable_path;
 use crate::progress::Progress;
@@ -36,17 +36,8 @@ pub fn check(proof: &Proof, file: &File, path: &Path, threads: usize, stop: &Sto
 }
 
 fn whole(expected: blake3::Hash, file: &File, path: &Path, stop: &Stop) -> Result<()> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let mut file = file;
-    loop {
-        stop.check()?;
-        match file.read(&mut buffer).map_err(|e| read_failed(path, e))? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        };
-    }
-    (hasher.finalize() == expected).then_some(()).ok_or_else(|| differs(path, "its bytes"))
+    let found = digest(file, stop, |e| read_failed(path, e), |_| {})?;
+    (found == expected).then_some(()).ok_or_else(|| differs(path, "its bytes"))
 }
 
 fn read_failed(path: &Path, error: std::io::Error) -> Error {

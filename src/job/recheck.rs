@@ -16,7 +16,7 @@ use crate::archive::store::Store;
 use crate::archive::verify::{Depth, Options, Verified, verify_hash, verify_opened};
 use crate::clock::Clock;
 use crate::config::Job;
-use crate::destination::{Identity, Local, identity_at};
+use crate::destination::{Identity, Local, Stored, identity_at};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::inventory::{self, Item};
@@ -51,7 +51,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     sys::be_nice(job.nice);
     let began = Instant::now();
     let destination = open(job)?;
-    let items = inventory::take(&destination, &job.pattern, &whose(job), &state_folder(job))?;
+    let items = inventory::take(&destination, &job.pattern, &whose(job), &state_folder(job), stop)?;
     // What others have made, or cut off, is not ours to watch.
     let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
     let all = items.iter().filter(ours).count() as u64;
@@ -129,12 +129,23 @@ fn one(
 ) -> Result<Option<String>> {
     let item = names[0];
     let place = destination.place(&item.stored.name)?;
-    let (file, identity) = place.open()?;
+    let open = || {
+        let (file, identity) = place.open()?;
+        // Another run gives numbered archives other numbers, and a record is of what was looked at.
+        if item.identity.is_some_and(|looked_at| looked_at != identity) {
+            let path = printable_path(&item.stored.path);
+            return Err(Error::failed(format!(
+                "archive {path} was changed or replaced since it was looked at"
+            )));
+        }
+        Ok((file, identity))
+    };
+    let (file, identity) = open()?;
     let (path, progress) = (&item.stored.path, Progress::default());
     let options = Options { depth: Depth::Full, threads: 1 };
     let pace = Arc::new(Pace::new(rate(identity.bytes), stop));
-    let open = Store::open(Shared::new(file), path, &job.keys).map(|store| store.at(Arc::clone(&pace)));
-    let verified = match (open, item.record.as_ref()) {
+    let store = Store::open(Shared::new(file), path, &job.keys).map(|store| store.at(Arc::clone(&pace)));
+    let verified = match (store, item.record.as_ref()) {
         (Ok(store), _) => {
             from_store(store, path).and_then(|opened| verify_opened(opened, path, options, stop, &progress))
         }
@@ -142,7 +153,7 @@ fn one(
         (Err(error), Some(record)) => match record.hash() {
             Some(hash) => {
                 let failed = |e| Error::io("read archive", path, e);
-                let bytes = Store::plain(Shared::new(place.open()?.0)).map_err(failed)?.at(pace);
+                let bytes = Store::plain(Shared::new(open()?.0)).map_err(failed)?.at(pace);
                 let reader = bytes.reader().map_err(failed)?;
                 verify_hash(reader, path, (hash, record.entries), stop, &progress)
             }
@@ -151,15 +162,28 @@ fn one(
         (Err(error), None) => Err(error),
     };
     let names: Vec<&ArchiveName> = names.iter().map(|item| &item.stored.name).collect();
-    remember(job, destination.root(), &names, identity, &verified, clock.now())?;
-    Ok(damage(&verified?))
+    if let Err(error) = remember(job, destination, &names, identity, &verified, clock.now()) {
+        log::warn!("{error}");
+    }
+    match damage(&verified) {
+        Some(damage) => Ok(Some(damage)),
+        None => verified.map(|_| None),
+    }
 }
 
-fn damage(verified: &Verified) -> Option<String> {
-    (!verified.sound()).then(|| {
-        let first = verified.problems.first().map_or("", String::as_str);
-        format!("{}: {first}", counted(verified.damage, "problem", "problems"))
-    })
+/// What is wrong with an archive that came to this: it is damaged, or on a disk that cannot read it.
+fn damage(verified: &Result<Verified>) -> Option<String> {
+    const EIO: i32 = 5;
+    match verified {
+        Ok(verified) => (!verified.sound()).then(|| {
+            let first = verified.problems.first().map_or("", String::as_str);
+            format!("{}: {first}", counted(verified.damage, "problem", "problems"))
+        }),
+        Err(error) => {
+            let unreadable = error.cause().and_then(std::io::Error::raw_os_error) == Some(EIO);
+            (error.exit() == Exit::Damaged || unreadable).then(|| error.to_string())
+        }
+    }
 }
 
 /// Remember what came of verifying an archive of this job, by all its names, of which there is at least one: sound, damaged,
@@ -169,39 +193,38 @@ fn damage(verified: &Verified) -> Option<String> {
 /// If it cannot be written.
 pub fn remember(
     job: &Job,
-    root: &Path,
+    destination: &Local,
     names: &[&ArchiveName],
     file: Identity,
     verified: &Result<Verified>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    const EIO: i32 = 5;
-    let damage = match verified {
-        Ok(verified) => damage(verified),
-        Err(error) if error.exit() == Exit::Damaged => Some(error.to_string()),
-        Err(error) if error.cause().and_then(std::io::Error::raw_os_error) == Some(EIO) => {
-            Some(error.to_string())
-        }
-        Err(_) => return Ok(()),
-    };
+    let damage = damage(verified);
+    if damage.is_none() && verified.is_err() {
+        return Ok(());
+    }
     let Identity { bytes, modified, inode, .. } = file;
     let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let Some(name) = names.pop() else { return Ok(()) };
     let checked = Checked { name, bytes, modified, inode, verified: now, damage };
-    let is_there = |name: &str| fs::symlink_metadata(root.join(name)).is_ok_and(|about| about.size() > 0);
-    state_folder(job).note_checked(&job.name, checked, &names, is_there)
+    let known = state_folder(job).checked(&job.name);
+    let called = Called::look(job, destination, known.archives.iter());
+    state_folder(job).note_checked(&job.name, checked, &names, |known| called.name(known))
 }
 
 /// What is known to be damaged and still there, in one sentence.
-pub fn damaged(job: &Job, root: &Path) -> Option<String> {
+pub fn damaged(job: &Job, destination: &Local) -> Option<String> {
     let known = state_folder(job).checked(&job.name);
-    let still = |known: &&Checked| {
-        identity_at(&root.join(&known.name))
-            .is_some_and(|file| (file.bytes, file.modified) == (known.bytes, known.modified))
+    let damaged: Vec<&Checked> = known.archives.iter().filter(|known| known.damage.is_some()).collect();
+    let called = Called::look(job, destination, damaged.iter().copied());
+    let still = |known: &Checked| {
+        let name = called.name(known)?;
+        let file = identity_at(&destination.root().join(&name))?;
+        ((file.bytes, file.modified) == (known.bytes, known.modified)).then_some(name)
     };
-    let damaged: Vec<&Checked> =
-        known.archives.iter().filter(|known| known.damage.is_some()).filter(still).collect();
-    let first = damaged.first()?;
+    let damaged: Vec<(&Checked, String)> =
+        damaged.into_iter().filter_map(|known| Some((known, still(known)?))).collect();
+    let (first, name) = damaged.first()?;
     let more = match damaged.len() - 1 {
         0 => String::new(),
         more => format!(", and {more} more"),
@@ -210,9 +233,42 @@ pub fn damaged(job: &Job, root: &Path) -> Option<String> {
     Some(format!(
         "archive {} is damaged, as was found at {when}: {}{more}; `tarkeep restore --salvage` has what is left of it; \
          move it away when you have what you need",
-        printable(first.name.as_bytes()),
+        printable(name.as_bytes()),
         first.damage.as_deref().unwrap_or_default()
     ))
+}
+
+/// How the archives are called by now that were read back.
+struct Called<'a> {
+    root: &'a Path,
+    /// Numbered ones that are there: another run may have given them other numbers. None where that cannot be seen.
+    numbered: Option<Vec<(String, Identity)>>,
+}
+
+impl<'a> Called<'a> {
+    /// Those of this job, to tell of these.
+    fn look<'k>(job: &Job, destination: &'a Local, mut known: impl Iterator<Item = &'k Checked>) -> Self {
+        let asked = job.pattern.is_versioned() && known.next().is_some();
+        let found = asked.then(|| destination.archives(&job.pattern).ok()).flatten();
+        let identified = |stored: Stored| Some((stored.name.to_string(), identity_at(&stored.path)?));
+        let numbered = found.map(|found| found.into_iter().filter_map(identified).collect());
+        Self { root: destination.root(), numbered }
+    }
+
+    /// What this one is called now; none if it is gone.
+    fn name(&self, known: &Checked) -> Option<String> {
+        let Some(numbered) = &self.numbered else {
+            let about = fs::symlink_metadata(self.root.join(&known.name));
+            return about.is_ok_and(|about| about.size() > 0).then(|| known.name.clone());
+        };
+        let same = |file: &Identity| (file.bytes, file.modified) == (known.bytes, known.modified);
+        let mut of_it = numbered
+            .iter()
+            .filter(|(name, file)| same(file) && (file.inode == known.inode || *name == known.name));
+        let first = of_it.next()?;
+        let by_number = |(_, file): &&(String, Identity)| file.inode == known.inode;
+        Some(if by_number(&first) { first } else { of_it.find(by_number).unwrap_or(first) }.0.clone())
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::config::Job;
 use crate::destination::Local;
 use crate::error::Result;
 use crate::inventory;
+use crate::stop::Stop;
 
 use super::{state_folder, whose};
 
@@ -23,9 +24,9 @@ pub struct Room {
 /// Look what is there, and make room for one more.
 ///
 /// # Errors
-/// If the destination cannot be listed.
-pub fn room(job: &Job, destination: &Local) -> Result<Room> {
-    let items = inventory::take(destination, &job.pattern, &whose(job), &state_folder(job))?;
+/// If the destination cannot be listed; if `stop` asks.
+pub fn room(job: &Job, destination: &Local, stop: &Stop) -> Result<Room> {
+    let items = inventory::take(destination, &job.pattern, &whose(job), &state_folder(job), stop)?;
     let hashes: HashMap<String, String> = items
         .iter()
         .filter_map(|item| Some((item.stored.name.to_string(), item.record.as_ref()?.blake3.clone())))

@@ -6,7 +6,6 @@ use super::paths::{Fit, Paths, parents};
 use crate::archive::reader::Archive;
 use crate::entry::{Kind, is_below};
 use crate::error::{Error, Result};
-use crate::printable::printable;
 
 /// Paths as they were typed, and what an archive has of them.
 #[derive(Debug)]
@@ -89,12 +88,10 @@ impl Names {
         if self.all() {
             return Ok(());
         }
-        self.paths.missing()?.first().map_or(Ok(()), |name| {
-            Err(Error::usage(format!(
-                "the archive has no {}; names in it look like data/dir/file, see `tarkeep list ARCHIVE`",
-                printable(name)
-            )))
-        })
+        match self.paths.missing()? {
+            None => Ok(()),
+            Some(missing) => Err(Error::usage(format!("the archive has {missing}"))),
+        }
     }
 
     pub(super) fn wanted(&self) -> Wanted {

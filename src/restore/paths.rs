@@ -30,7 +30,11 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
 
 /// What was typed, and what was found of it. No paths: everything.
 #[derive(Debug)]
-pub struct Paths(Vec<Typed>);
+pub struct Paths {
+    typed: Vec<Typed>,
+    /// The first name of the archive, for who does not know how names in it begin.
+    first: Option<Vec<u8>>,
+}
 
 #[derive(Debug)]
 struct Typed {
@@ -62,12 +66,12 @@ impl Paths {
             let glob = name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')).then(|| matcher(&name));
             Typed { name, there: false, glob, fitted: false }
         };
-        Self(paths.iter().map(typed).collect())
+        Self { typed: paths.iter().map(typed).collect(), first: None }
     }
 
     /// Whether everything is asked for.
     pub fn everything(&self) -> bool {
-        self.0.iter().all(|typed| typed.name.is_empty())
+        self.typed.iter().all(|typed| typed.name.is_empty())
     }
 
     /// Learn from an index which are names.
@@ -75,52 +79,57 @@ impl Paths {
     /// # Errors
     /// If the index cannot be read.
     pub fn settle(&mut self, archive: &Archive) -> Result<()> {
-        for typed in &mut self.0 {
+        for typed in &mut self.typed {
             typed.there = archive.below(&typed.name).next().transpose()?.is_some();
         }
+        self.first = archive.entries().next().transpose()?.map(|entry| entry.name);
         Ok(())
     }
 
     /// The names, if there are nothing but names as far as is known.
     pub fn names(&self) -> Option<Vec<Vec<u8>>> {
-        let all = !self.0.is_empty() && self.0.iter().all(|typed| typed.there || typed.glob.is_none());
-        all.then(|| self.0.iter().map(|typed| typed.name.clone()).collect())
+        let mut typed = self.typed.iter();
+        let all = !self.typed.is_empty() && typed.all(|typed| typed.there || typed.glob.is_none());
+        all.then(|| self.typed.iter().map(|typed| typed.name.clone()).collect())
     }
 
     /// Whether this entry is asked for, as far as is known.
     pub fn fit(&mut self, name: &[u8], folder: bool) -> bool {
         // Each of them, since each remembers what was found of it.
-        let everything = self.0.is_empty();
+        let everything = self.typed.is_empty();
         self.fits(name, folder).fold(everything, |any, fit| any || fit != Fit::No)
     }
 
     /// How it fits each path.
     pub(super) fn fits(&mut self, name: &[u8], folder: bool) -> impl Iterator<Item = Fit> {
-        self.0.iter_mut().map(move |typed| typed.fit(name, folder))
+        self.first.get_or_insert_with(|| name.to_vec());
+        self.typed.iter_mut().map(move |typed| typed.fit(name, folder))
     }
 
     /// Counting what the same paths found somewhere else.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {
-        for (typed, other) in self.0.iter_mut().zip(&other.0) {
+        for (typed, other) in self.typed.iter_mut().zip(&other.typed) {
             typed.there |= other.there;
             typed.fitted |= other.fitted;
         }
         self
     }
 
-    /// Those for which nothing was found.
+    /// What to say of those for which nothing was found.
     ///
     /// # Errors
     /// If one of them is a glob that makes no sense.
-    pub(super) fn missing(&mut self) -> Result<Vec<&[u8]>> {
+    pub(super) fn missing(&mut self) -> Result<Option<String>> {
         let missing = || |typed: &&mut Typed| !typed.there && !typed.fitted;
-        for typed in self.0.iter_mut().filter(missing()) {
+        for typed in self.typed.iter_mut().filter(missing()) {
             if let Some(glob) = typed.glob.take() {
                 typed.glob = Some(Ok(glob?));
             }
         }
-        Ok(self.0.iter_mut().filter(missing()).map(|typed| typed.name.as_slice()).collect())
+        let names: Vec<_> =
+            self.typed.iter_mut().filter(missing()).map(|typed| printable(&typed.name)).collect();
+        Ok((!names.is_empty()).then(|| no_entry(&names.join(", "), self.first.as_deref())))
     }
 
     /// Whether something was found for each.
@@ -128,12 +137,19 @@ impl Paths {
     /// # Errors
     /// That names those for which nothing was, or if a glob makes no sense.
     pub fn all_used(&mut self, archive: &Path) -> Result<()> {
-        let missing: Vec<_> = self.missing()?.into_iter().map(printable).collect();
-        if missing.is_empty() {
-            return Ok(());
+        match self.missing()? {
+            None => Ok(()),
+            Some(missing) => Err(Error::failed(format!("archive {}: {missing}", printable_path(archive)))),
         }
-        Err(Error::failed(format!("archive {}: no entry {}", printable_path(archive), missing.join(", "))))
     }
+}
+
+/// That an archive has nothing of these names, and how those that it has begin: with the source's path, which people leave
+/// out.
+pub fn no_entry(names: &str, first: Option<&[u8]>) -> String {
+    let like =
+        first.map_or_else(String::new, |first| format!("the first in it is {}, and ", printable(first)));
+    format!("no entry {names}; {like}`tarkeep list ARCHIVE` shows what there is")
 }
 
 impl Typed {

@@ -57,9 +57,18 @@ fn parse(text: &str) -> Result<Schedule, String> {
         cron(fields.join(" "), &fields)
     } else if fields.len() > 1 && fields.iter().all(|field| field.starts_with(cron_begins)) {
         Err(format!("cron has five fields (minute hour day month weekday), and these are {}", fields.len()))
+    } else if let Some(time) = lower.parse().ok().and_then(|number: u16| sexagesimal(number)) {
+        Err(format!("{FORMS}; if YAML made this number of {time}, write that in quotes"))
     } else {
         Err(FORMS.to_owned())
     }
+}
+
+/// The time of day of which YAML 1.1 makes this number, to base 60, if it stands without quotes.
+fn sexagesimal(number: u16) -> Option<String> {
+    let (hour, minute) = (number / 60, number % 60);
+    // One that begins with a zero stays text.
+    (1..24).contains(&hour).then(|| format!("{hour}:{minute:02}"))
 }
 
 fn cron_begins(letter: char) -> bool {
@@ -77,7 +86,10 @@ fn times_of_day(text: &str) -> Result<Schedule, String> {
 }
 
 fn time_of_day(text: &str) -> Result<u16, String> {
-    let wrong = || format!("'{}' is not a time of day such as 01:00", printable(text.as_bytes()));
+    let wrong = || {
+        let commas = if text.contains(char::is_whitespace) { "; between several stand commas" } else { "" };
+        format!("'{}' is not a time of day such as 01:00{commas}", printable(text.as_bytes()))
+    };
     let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(hour) || !digits(minute) || !(1..=2).contains(&hour.len()) || minute.len() != 2 {
@@ -127,8 +139,9 @@ fn every(length: &str) -> Result<Schedule, String> {
 fn cron(text: String, fields: &[&str]) -> Result<Schedule, String> {
     let pattern = fields.join(" ");
     let cron = parse_fields(fields).map_err(|reason| match culprit(fields) {
-        Some((name, field)) => {
-            format!("the {name} '{}' is not right for cron: {reason}", printable(field.as_bytes()))
+        Some(((name, range), field)) => {
+            let field = printable(field.as_bytes());
+            format!("the {name} '{field}' is not right for cron: {reason}; a {name} is {range}")
         }
         None => format!("not right for cron: {reason}"),
     })?;
@@ -170,11 +183,18 @@ fn parse_fields(fields: &[&str]) -> Result<Cron, String> {
 }
 
 /// The field that cannot be parsed, found by trying each alone: croner's errors do not name it.
-fn culprit<'a>(fields: &[&'a str]) -> Option<(&'static str, &'a str)> {
-    const NAMES: [&str; 5] = ["minute", "hour", "day", "month", "weekday"];
+/// And what it may be.
+fn culprit<'a>(fields: &[&'a str]) -> Option<((&'static str, &'static str), &'a str)> {
+    const FIELDS: [(&str, &str); 5] = [
+        ("minute", "0 to 59"),
+        ("hour", "0 to 23"),
+        ("day", "1 to 31"),
+        ("month", "1 to 12, or JAN to DEC"),
+        ("weekday", "0 (Sunday) to 7 (Sunday), or SUN to SAT"),
+    ];
     (0..5).find_map(|place| {
         let mut alone = ["*"; 5];
         alone[place] = fields[place];
-        parse_fields(&alone).is_err().then_some((NAMES[place], fields[place]))
+        parse_fields(&alone).is_err().then_some((FIELDS[place], fields[place]))
     })
 }

@@ -158,7 +158,15 @@ fn open_leased(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, S
 
 /// Open the root of a source: a link is followed here, as `tar` follows `/data/`.
 pub(super) fn open_root(path: &Path) -> Result<Opened> {
-    let failed = |e: Errno| Error::io("open source", path, e);
+    let failed = |e: Errno| match e {
+        Errno::NOENT => {
+            let shown = printable_path(path);
+            Error::failed(format!(
+                "source {shown} does not exist: mount a folder there, or correct its path (TARKEEP_SOURCE, --source)"
+            ))
+        }
+        _ => Error::io("open source", path, e),
+    };
     let seen = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     let seen = stat(&seen).map_err(failed)?;
     let flags = match kind(&seen) {

@@ -1,34 +1,33 @@
 //! From folder to folder by descriptors, with a bounded number of them open, however deep it goes.
 
+mod found;
+mod level;
+
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, OFlags, Statx, StatxFlags, statx};
-use rustix::io::Errno;
 
+use self::level::Level;
 use super::accounts::Accounts;
 use super::again::Again;
-use super::content::Body;
-use super::database::{Database, recognise};
-use super::exclude::{CACHEDIR_SIGNATURE, Rules};
-use super::folder::{Hint, Listing, is_empty};
+use super::database::Database;
+use super::exclude::Rules;
+use super::folder::{Hint, is_empty};
 use super::open::{
-    Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat, stat_name, times,
+    Fault, Opened, device, id, kind, look, open, open_quietly, open_root, other_kind, stat_name,
 };
 use super::steady::Steady;
 use super::xattr::Xattrs;
 use super::{Options, Source};
-use crate::entry::{Content, Entry, Find, Found, Kind, Miss, is_restore_folder};
+use crate::entry::{Entry, Find, Found, Kind, Miss, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
-use crate::uncached::{Way, Ways};
-
-/// So many folders on the way down stay open; those above are found again by `..`, and the root stays open too.
-const KEPT_OPEN: usize = 16;
+use crate::uncached::Ways;
 
 /// Everything that is found, one after the other: an iterator over [`Found`].
 #[derive(Debug)]
@@ -76,24 +75,6 @@ struct Root {
     path: PathBuf,
     /// Open, if it is a folder: it stays the one that was there at the beginning, whatever is mounted meanwhile.
     folder: Option<(OwnedFd, Statx)>,
-}
-
-/// A folder that is being read.
-#[derive(Debug)]
-struct Level {
-    /// Closed while we are far below.
-    folder: Option<OwnedFd>,
-    /// Device and inode, to know it again.
-    id: (u64, u64),
-    names: Listing,
-    /// The place in `names` of the next.
-    next: usize,
-    /// How much of [`Walk::name`] is this folder's.
-    length: usize,
-    /// Whether files in it that are on the same device are only looked at.
-    look: bool,
-    /// Whether a mark in it leaves out all but the marks.
-    marked: bool,
 }
 
 impl Walk {
@@ -300,194 +281,12 @@ impl Walk {
         }
     }
 
-    /// Anything but a folder.
-    fn count_one(&mut self, stat: &Statx) {
-        let again = stat.stx_nlink > 1 && self.links.insert(id(stat), Box::default()).is_some();
-        let counts = kind(stat) == FileType::RegularFile && !again && !self.is_left_out(stat);
-        if let Some(amount) = &mut self.amount {
-            amount.entries += 1;
-            if counts {
-                amount.bytes += stat.stx_size;
-                amount.stored += stat.stx_size.min(stat.stx_blocks.saturating_mul(512));
-            }
-        }
-    }
-
-    fn file(&mut self, fd: OwnedFd, stat: Statx) -> Found {
-        let shared = stat.stx_nlink > 1;
-        if shared && let Some(link) = self.link(&stat) {
-            return link;
-        }
-        let (xattrs, fault) = self.xattrs.of_open(fd.as_fd());
-        if shared {
-            // Only now, when it is open: had opening failed, the next name would have to bring the body.
-            self.links.insert(id(&stat), self.name.clone().into_boxed_slice());
-        }
-        let mut found = self.entry(Kind::File, &stat, xattrs, fault);
-        if let Found::Entry(entry) = &mut found {
-            let way = self.ways.of(entry.device);
-            entry.size = stat.stx_size;
-            entry.content = Some(Box::new(Body::new(fd, stat, way)));
-        }
-        found
-    }
-
-    /// A file as it looks from outside.
-    fn looked_at(&mut self, stat: &Statx, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Found {
-        if stat.stx_nlink > 1 {
-            if let Some(link) = self.link(stat) {
-                return link;
-            }
-            // Should opening it fail, this is taken back: see `again`.
-            self.links.insert(id(stat), self.name.clone().into_boxed_slice());
-        }
-        let mut found = self.entry(Kind::File, stat, xattrs, None);
-        if let Found::Entry(entry) = &mut found {
-            entry.size = stat.stx_size;
-        }
-        found
-    }
-
-    /// The present name as another one of a file that came earlier, if it is that.
-    fn link(&mut self, stat: &Statx) -> Option<Found> {
-        let first = self.links.get(&id(stat)).filter(|first| ***first != *self.name)?;
-        let kind = Kind::Hardlink(first.to_vec());
-        Some(self.entry(kind, stat, Vec::new(), None))
-    }
-
-    /// What was looked at under the present name, opened.
-    fn again(&mut self, looked_at: &Entry) -> Option<Found> {
-        let file = (looked_at.device, looked_at.inode);
-        if self.links.get(&file).is_some_and(|first| **first == *self.name) {
-            self.links.remove(&file);
-        }
-        let fault = |error| Fault::new("open source file", error);
-        let opened = self
-            .again
-            .as_mut()
-            .ok_or(Errno::NOENT)
-            .and_then(|again| again.folder(&self.name))
-            .map_err(fault)
-            .and_then(|(folder, name)| open(folder.as_fd(), &name, Hint::File));
-        match opened {
-            Ok(Opened::Folder(..) | Opened::Closed(..)) => {
-                let cause = "open source file: it became a folder after it was listed".into();
-                Some(Fault { what: Miss::Skipped, cause, starved: false }.of(&self.name))
-            }
-            Ok(opened) => self.take(opened),
-            Err(fault) => Some(fault.of(&self.name)),
-        }
-    }
-
-    /// An entry of the present name, without a body.
-    fn entry(
-        &mut self,
-        kind: Kind,
-        stat: &Statx,
-        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-        fault: Option<Fault>,
-    ) -> Found {
-        if let Some(fault) = fault {
-            self.pending.push_back(fault.of(&self.name));
-        }
-        let (mtime, ctime) = times(stat);
-        Found::Entry(Box::new(Entry {
-            name: self.name.clone(),
-            kind,
-            mode: u32::from(stat.stx_mode) & 0o7777,
-            uid: stat.stx_uid,
-            gid: stat.stx_gid,
-            user: self.accounts.user(stat.stx_uid),
-            group: self.accounts.group(stat.stx_gid),
-            mtime,
-            ctime,
-            inode: stat.stx_ino,
-            device: device(stat),
-            size: 0,
-            xattrs,
-            content: None,
-        }))
-    }
-
     fn is_left_out(&self, stat: &Statx) -> bool {
         let left_out = self.rules.leave_out.contains(&id(stat));
         if left_out && self.amount.is_none() {
             log::info!("leave out {}: archives are written there", printable(&self.name));
         }
         left_out
-    }
-
-    /// List the folder under the present name and go down into it.
-    fn enter(&mut self, folder: OwnedFd, id: (u64, u64)) {
-        let (mut names, outcome) = Listing::read(folder.as_fd(), &mut self.buffer);
-        if let Err(error) = outcome {
-            self.pending.push_back(Fault::new("list source folder", error).of(&self.name));
-        }
-        let filled = |name: &[u8]| size_of(folder.as_fd(), name) > 0;
-        if let Some(kind) = recognise(&names, filled) {
-            self.databases.push(Database { name: self.name.clone(), kind });
-        }
-        let mut marks: Vec<&[u8]> = self.rules.marks.iter().map(Vec::as_slice).collect();
-        if self.rules.cachedir_tag && names.has(b"CACHEDIR.TAG") && is_cache(folder.as_fd()) {
-            marks.push(b"CACHEDIR.TAG");
-        }
-        marks.retain(|mark| names.has(mark));
-        let marked = !marks.is_empty();
-        if let Some(mark) = marks.first() {
-            log::debug!("leave out what is in {}: there is {}", printable(&self.name), printable(mark));
-            names.keep(|name| marks.contains(&name));
-        }
-        let look = self.again.is_some() && self.steady.is(id.0, folder.as_fd());
-        self.levels.push(Level {
-            folder: Some(folder),
-            id,
-            names,
-            next: 0,
-            length: self.name.len(),
-            look,
-            marked,
-        });
-        if let Some(far) = self.levels.len().checked_sub(KEPT_OPEN + 1).filter(|far| *far > 0) {
-            self.levels[far].folder = None;
-        }
-    }
-
-    /// Go back up from the innermost folder.
-    fn leave(&mut self) {
-        let Some(left) = self.levels.pop() else { return };
-        let Some(at) = self.levels.len().checked_sub(1) else { return };
-        if self.levels[at].folder.is_some() {
-            return;
-        }
-        let back = left.folder.ok_or(Errno::NOENT).and_then(|below| {
-            same(open_quietly(&below, c"..", OFlags::NOFOLLOW | OFlags::DIRECTORY)?, self.levels[at].id)
-        });
-        // A folder that was moved has another parent now; from the root down the one that we want may still be there.
-        match back.or_else(|_| self.descend(at)) {
-            Ok(folder) => self.levels[at].folder = Some(folder),
-            Err(error) => {
-                let level = &self.levels[at];
-                self.name.truncate(level.length);
-                if level.next < level.names.len() {
-                    let what = if error == Errno::NOENT { "moved or removed" } else { "lost" };
-                    let doing = format!("go back to source folder, which was {what} while it was read");
-                    self.pending.push_back(Fault::skipped(&doing, error).of(&self.name));
-                }
-            }
-        }
-    }
-
-    /// Open the folder at this level again, from the root down.
-    fn descend(&self, at: usize) -> Result<OwnedFd, Errno> {
-        let root = self.levels[0].folder.as_ref().ok_or(Errno::NOENT)?;
-        let mut folder = None;
-        for (above, level) in self.levels.iter().zip(&self.levels[1..=at]) {
-            let name = CString::new(&self.name[above.length + 1..level.length]).map_err(|_| Errno::NOENT)?;
-            let from = folder.as_ref().unwrap_or(root).as_fd();
-            let next = open_quietly(from, name.as_c_str(), OFlags::NOFOLLOW | OFlags::DIRECTORY)?;
-            folder = Some(same(next, level.id)?);
-        }
-        folder.ok_or(Errno::NOENT)
     }
 }
 
@@ -544,24 +343,4 @@ fn look_into(
         )));
     }
     Ok(())
-}
-
-/// This folder, if it is the one that it should be.
-fn same(folder: OwnedFd, wanted: (u64, u64)) -> Result<OwnedFd, Errno> {
-    if id(&stat(&folder)?) == wanted { Ok(folder) } else { Err(Errno::NOENT) }
-}
-
-/// The size of the file of this name, 0 if it cannot be told.
-fn size_of(folder: BorrowedFd<'_>, name: &[u8]) -> u64 {
-    let Ok(name) = CString::new(name) else { return 0 };
-    statx(folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::SIZE)
-        .map_or(0, |stat| stat.stx_size)
-}
-
-/// Whether the `CACHEDIR.TAG` in this folder means it.
-fn is_cache(folder: BorrowedFd<'_>) -> bool {
-    let Ok(Opened::File(fd, stat)) = open(folder, c"CACHEDIR.TAG", Hint::File) else { return false };
-    let mut begin = [0; CACHEDIR_SIGNATURE.len()];
-    let mut body = Body::new(fd, stat, Way::default());
-    matches!(body.read(&mut begin), Ok(length) if begin[..length] == CACHEDIR_SIGNATURE[..])
 }

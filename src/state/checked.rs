@@ -69,8 +69,8 @@ impl Folder {
         Self::read(&self.checked_file(job))
     }
 
-    /// Remember that an archive was read back, which these are the names of besides its own; what is remembered of archives
-    /// that are not there any more is forgotten.
+    /// Remember that an archive was read back, which these are the names of besides its own. `called` says how one that was
+    /// read back is called by now; what is remembered of those that are not there any more is forgotten.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -79,16 +79,20 @@ impl Folder {
         job: &str,
         found: Checked,
         others: &[String],
-        is_there: impl Fn(&str) -> bool,
+        called: impl Fn(&Checked) -> Option<String>,
     ) -> Result<()> {
         self.create()?;
         let lock = super::open_lock(&self.file(job, "lock"))?;
         let _ = lock.lock();
         let mut all = self.checked(job);
-        all.archives.retain(|known| {
-            let is_named = known.name == found.name || others.contains(&known.name);
-            !known.is_of(&found) && !is_named && is_there(&known.name)
-        });
+        all.archives = std::mem::take(&mut all.archives)
+            .into_iter()
+            .filter_map(|known| called(&known).map(|name| Checked { name, ..known }))
+            .filter(|known| {
+                let is_named = known.name == found.name || others.contains(&known.name);
+                !known.is_of(&found) && !is_named
+            })
+            .collect();
         all.archives.extend(others.iter().map(|name| Checked { name: name.clone(), ..found.clone() }));
         all.archives.push(found);
         self.write(&self.checked_file(job), &all)

@@ -35,6 +35,11 @@ impl Links {
         let is_it = |link: &&Linked| (&*link.name, link.bytes, &*link.says) == (name, bytes, says);
         self.0.iter().rev().find(is_it)
     }
+
+    /// What is remembered of the archive with this name and size, if its index says what it should.
+    pub fn of(&self, name: &str, bytes: u64) -> Option<&Linked> {
+        self.0.iter().rev().find(|link| (&*link.name, link.bytes) == (name, bytes))
+    }
 }
 
 impl Folder {

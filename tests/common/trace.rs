@@ -5,7 +5,17 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use super::disk::run;
 use super::program::{TARKEEP, text};
+
+/// Whether system calls can be made to fail here, or to kill their process (`fsync:signal=KILL`). Said where not.
+pub fn may_inject(fault: &str) -> bool {
+    let may = run("strace", &["-f", "-o", "/dev/null", "-e", &format!("inject={fault}"), "true"]);
+    if !may {
+        super::skip("strace, and the right to trace");
+    }
+    may
+}
 
 /// Run it to its end in a folder, and count the bytes of the archive there, of this name, that it reads. None, and said,
 /// where it cannot be traced.

@@ -89,8 +89,11 @@ fn the_name_of_a_file_says_the_codec_and_the_bytes_do_too() {
 }
 
 #[test]
-fn what_is_called_encrypted_and_would_not_be_is_refused() {
+fn what_is_called_encrypted_and_would_not_be_is_refused_and_the_other_way_round() {
     let (mut place, _) = place();
+    let said = place.refused(&["backup", "-o", "x.tar.gz"], 2);
+    assert!(said.contains("does not say that it is encrypted, and it would be: add .age"), "{said}");
+    assert!(!place.path("x.tar.gz").exists(), "{said}");
     place.unset("TARKEEP_AGE_RECIPIENTS");
     let said = place.refused(&["backup", "-o", "x.tar.gz.age"], 2);
     assert!(said.contains("its name says that it is encrypted, and it would not be"), "{said}");

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::common::disk::soon;
+use crate::common::program::Daemon;
 use crate::common::tree::noise;
 use crate::{Place, all, x25519};
 
@@ -122,14 +123,12 @@ fn the_daemon_makes_archives_that_it_cannot_read() {
     let mut place = Place::with_data();
     let pair = x25519(&place, "key");
     place.set("TARKEEP_AGE_RECIPIENTS", &pair.public).set("TARKEEP_ON_START", "always");
-    let mut daemon = place.command(&[], &["run"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut daemon = Daemon::start(&mut place.command(&[], &["run"]), &place.path("log"));
     let made =
         soon(|| place.archives().iter().any(|path| path.extension().is_some_and(|ending| ending == "age")));
     let healthy = soon(|| place.run(&["health"]).status.success());
-    rustix::process::kill_process(rustix::process::Pid::from_child(&daemon), rustix::process::Signal::TERM)
-        .unwrap();
-    let status = daemon.wait().unwrap();
-    assert!(made && healthy && status.success(), "{made} {healthy} {status}");
+    assert!(made && healthy, "{made} {healthy}: {}", daemon.said());
+    daemon.stop();
     assert!(place.said(&["verify"]).contains("sound"));
     place.said(&["restore", "latest", "--to", "out", "-i", pair.private.to_str().unwrap()]);
     assert_eq!(fs::read(place.path("out/data/text")).unwrap(), fs::read(place.path("data/text")).unwrap());

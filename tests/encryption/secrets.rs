@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::common::program::Daemon;
 use crate::{Place, all, x25519};
 
 /// All bytes of all files below a folder.
@@ -20,12 +21,11 @@ fn bytes_below(folder: &Path, found: &mut Vec<u8>) {
 fn a_process_that_has_a_secret_leaves_no_core() {
     let limit = |place: &Place| {
         let mut command = place.command(&["prlimit", "--core=unlimited"], &["run"]);
-        let mut daemon = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let daemon = Daemon::start(&mut command, &place.path("log"));
         // The lock of the daemon in the state folder comes after the configuration.
         let up = crate::common::disk::soon(|| place.path("backup/.tarkeep/data.daemon").exists());
-        let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
-        daemon.kill().unwrap();
-        daemon.wait().unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+        drop(daemon);
         fs::remove_dir_all(place.path("backup/.tarkeep")).unwrap();
         assert!(up);
         let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

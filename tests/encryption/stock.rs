@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::{Place, all, feed, has, ssh, text, x25519};
+use crate::common::program::feed;
+use crate::{Place, all, has, ssh, text, x25519};
 
 /// Types the passphrase where `age` asks for it, which it does on a terminal only.
 const TYPIST: &str = r"

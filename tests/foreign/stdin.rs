@@ -1,27 +1,18 @@
 //! From standard input, which cannot be read twice.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use tarkeep::archive::codec::Codec;
 
 use crate::common::made;
-use crate::common::program::{command_in, text};
+use crate::common::program::{command_in, feed, text};
 use crate::common::tree::{fingerprint, noise};
 
 /// `restore -` with these bytes on standard input, through a pipe.
 fn restore_stdin(bytes: &[u8], arguments: &[&str], folder: &Path) -> Output {
-    let mut child = command_in(&[&["restore", "-"], arguments].concat(), folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may end before it has read all.
-    let _ = child.stdin.take().unwrap().write_all(bytes);
-    child.wait_with_output().unwrap()
+    feed(&mut command_in(&[&["restore", "-"], arguments].concat(), folder), bytes)
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod gzip;
 mod make;
 mod random;
 mod readers;
+mod shared;
 mod sparse;
 mod table;
 mod tree;

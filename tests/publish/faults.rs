@@ -4,16 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::child::{self, BYTES, PUBLISHED, archive, assert_none_or_whole, left, writer};
-use crate::common::disk::run;
-use crate::common::skip;
-
-fn may_trace() -> bool {
-    let may = run("strace", &["-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"]);
-    if !may {
-        skip("strace, and the right to trace");
-    }
-    may
-}
+use crate::common::trace::may_inject;
 
 /// A writer in which a system call fails: its exit code, what it said, and whether the call came at all.
 fn with_fault(root: &Path, fault: &[&str]) -> (Option<i32>, String, bool) {
@@ -33,7 +24,7 @@ fn with_fault(root: &Path, fault: &[&str]) -> (Option<i32>, String, bool) {
 
 #[test]
 fn a_system_call_that_fails_leaves_nothing_or_a_whole_archive() {
-    if !may_trace() {
+    if !may_inject("fsync:error=EIO") {
         return;
     }
     // Those that may leave the temporary file behind stand in the test below.
@@ -79,7 +70,7 @@ fn a_system_call_that_fails_leaves_nothing_or_a_whole_archive() {
 
 #[test]
 fn what_could_not_be_removed_is_swept_by_the_next_run() {
-    if !may_trace() {
+    if !may_inject("fsync:error=EIO") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -96,7 +87,7 @@ fn what_could_not_be_removed_is_swept_by_the_next_run() {
 
 #[test]
 fn a_sync_that_failed_is_never_tried_again() {
-    if !may_trace() {
+    if !may_inject("fsync:error=EIO") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +100,7 @@ fn a_sync_that_failed_is_never_tried_again() {
 
 #[test]
 fn an_archive_whose_folder_could_not_be_synced_loses_its_name() {
-    if !may_trace() {
+    if !may_inject("fsync:error=EIO") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -121,7 +112,7 @@ fn an_archive_whose_folder_could_not_be_synced_loses_its_name() {
 
 #[test]
 fn file_systems_without_links_or_exclusive_renames_replace_nothing_either() {
-    if !may_trace() {
+    if !may_inject("fsync:error=EIO") {
         return;
     }
     for faults in [

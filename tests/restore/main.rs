@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Output};
 
 use bench::{Bench, ok, same};
+use common::disk::Disk;
 use common::program::{self, stderr as text};
 use common::tree::{everything, fingerprint};
 
@@ -209,9 +210,9 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
     let to = out.to_str().unwrap();
     let file = bench.at("data/small");
     for (arguments, code, says) in [
-        (vec!["nothing/such", "--to", to], 2, "the archive has no nothing/such"),
+        (vec!["nothing/such", "--to", to], 2, "the archive has no entry nothing/such; the first in it is "),
         (vec!["[", "--to", to], 2, "glob ["),
-        (vec!["no*such", "--to", to], 2, "the archive has no no*such"),
+        (vec!["no*such", "--to", to], 2, "the archive has no entry no*such"),
         (vec!["--to", file.to_str().unwrap()], 2, "is not a folder"),
         (vec!["--to", "/proc/nowhere/x"], 1, "/proc/nowhere"),
         (vec!["--delete"], 2, "--force"),
@@ -226,6 +227,32 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
     ok(&bench.restore(&["--to", to, "--dry-run"]));
     assert!(!out.exists());
     bench.no_litter();
+}
+
+#[test]
+fn on_a_read_only_mount_the_command_that_does_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::tmpfs("size=1m") else { return };
+    fs::write(disk.path().join("a"), "a").unwrap();
+    let tarkeep = |arguments: &[&str]| {
+        let mut command = program::command_in(arguments, folder.path());
+        command.env("TARKEEP_SOURCE", disk.path());
+        command
+    };
+    ok(&tarkeep(&["backup", "-o", "archive.tar.gz"]).output().unwrap());
+    disk.make_read_only();
+    for (words, hint) in [
+        (&["archive.tar.gz", "--force", "--delete"][..], "--rm restore archive.tar.gz --force --delete\n"),
+        // Nobody can be asked where the archive comes from standard input.
+        (&["-", "--force"], "--rm -T restore - --force --yes <x.tar.gz\n"),
+    ] {
+        let archive = fs::File::open(folder.path().join("archive.tar.gz")).unwrap();
+        let output = tarkeep(&[&["restore"], words].concat()).stdin(archive).output().unwrap();
+        let wanted =
+            "it is mounted read-only, as it should be for backups; run this instead: docker compose run ";
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output));
+        assert!(text(&output).ends_with(&format!("{wanted}{hint}")), "{words:?}: {}", text(&output));
+    }
 }
 
 #[test]

@@ -39,7 +39,8 @@ fn name(made: &Made) -> String {
 fn items(nights: &Nights) -> Vec<Item> {
     let local = Local::open(&nights.destination(), tarkeep::destination::Options::default()).unwrap();
     let whose = Whose { job: "data".into(), sources: Vec::new() };
-    inventory::take(&local, &Pattern::default(), &whose, &Folder::new(local.state_dir())).unwrap()
+    inventory::take(&local, &Pattern::default(), &whose, &Folder::new(local.state_dir()), &Stop::default())
+        .unwrap()
 }
 
 fn instants(nights: &Nights) -> Vec<DateTime<Utc>> {

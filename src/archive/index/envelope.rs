@@ -3,7 +3,8 @@
 use super::bytes::Malformed;
 
 /// Bytes of the index in each index member but the last. With the rest of the member it stays below the 16 KiB of an
-/// extra field that busybox takes, and igzip is content with many of them.
+/// extra field that busybox takes. igzip errs about a header that lies across two of its reads of 1 MiB
+/// (`docs/readers.md`). Members of 4,096 bytes behind padding would keep clear of those, but readers go by this number.
 pub(crate) const PIECE: usize = 4064;
 
 /// A gzip header with an empty `TK` subfield.

@@ -34,7 +34,9 @@ pub fn with<T>(progress: Option<&Progress>, work: impl FnOnce() -> T) -> T {
                     // What is there now may be more than there was last time.
                     bar.set_length(expected.max(bytes));
                 }
-                bar.set_message(format!("{entries} entries, {} stored", indicatif::BinaryBytes(stored)));
+                // A restore stores nothing.
+                let stored = (stored > 0).then(|| format!(", {} stored", indicatif::BinaryBytes(stored)));
+                bar.set_message(format!("{entries} entries{}", stored.unwrap_or_default()));
                 bar.set_position(bytes);
                 bar.tick();
             }

@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use chrono::DateTime;
+
 use super::{Part, Plan};
 use crate::archive::reader::{Archive, from_store};
 use crate::archive::verify::{Depth, Options, verify_opened};
@@ -44,7 +46,9 @@ pub fn run(plan: &Plan, archive: &Archive, parts: Vec<Part>) -> Result<Exit> {
     let parts = parts.into_iter().map(|part| part.divided(|selections| look(archive, selections)));
     let parts = parts.collect::<Result<Vec<_>>>()?.concat();
     let instant = job::instant(&config.jobs, archive.path(), archive.length(), archive.about()?.instant);
-    let heading = format!("archive {} of {instant}", printable_path(archive.path()));
+    let when = DateTime::parse_from_rfc3339(&instant)
+        .map_or_else(|_| printable(instant.as_bytes()), |at| at.format("%Y-%m-%d %H:%M:%S %:z").to_string());
+    let heading = format!("archive {} of {when}", printable_path(archive.path()));
     let extracted =
         plan.carry_out(&heading, &parts, |part, root, hands| extract(archive, root, &part.selection, hands))?;
     extracted

@@ -80,7 +80,7 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part, needs: &mut Needs
     }
     sys::check_writable(&folder).map_err(|e| {
         let read_only = e.cause().and_then(std::io::Error::raw_os_error) == Some(30);
-        if read_only {
+        if read_only && args.to.is_none() {
             Error::failed(format!(
                 "{e}: it is mounted read-only, as it should be for backups; run this instead: \
                  docker compose run --rm {}restore {}",
@@ -138,10 +138,15 @@ fn retyped(args: &RestoreArgs) -> String {
         (args.delete, "--delete"),
         (args.trust, "--trust"),
         (args.untrusted, "--untrusted"),
+        // What comes from standard input leaves nobody to ask.
+        (args.yes || (args.archive == "-" && args.force), "--yes"),
     ] {
         if set {
             words.push(flag.into());
         }
+    }
+    if args.archive == "-" {
+        words.push("<x.tar.gz".into());
     }
     words.join(" ")
 }
