@@ -40,6 +40,15 @@ struct Part {
     rooted: bool,
 }
 
+/// Where a source is restored to, and what names begin with there: one that is a single file goes into the folder around
+/// it.
+fn place_of(source: PathBuf, single: bool) -> (PathBuf, Vec<u8>) {
+    match (single, source.parent(), source.file_name()) {
+        (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
+        _ => (source, Vec::new()),
+    }
+}
+
 impl Part {
     /// The part as mounts divide it: nothing can be renamed into what is mounted in the target from around it. `look`
     /// counts what is in selections, and says of the entry that each begins with whether it is a folder.

@@ -22,6 +22,7 @@ mod stock;
 
 use std::ffi::OsStr;
 use std::fs;
+#[cfg(feature = "age")]
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
