@@ -183,6 +183,6 @@ fn restore_says_of_when_a_link_is() {
     let to = place.0.path().join("out");
     let restored = run(&place, &["restore", &names[0], "--to", to.to_str().unwrap()], "all").with(0);
     assert!(to.join("file").exists() || to.join("data/file").exists(), "{}", restored.stderr);
-    let instant = night(0).to_rfc3339_opts(SecondsFormat::Nanos, false);
+    let instant = night(0).format("%Y-%m-%d %H:%M:%S %:z").to_string();
     assert!(restored.stderr.contains(&instant), "{}", restored.stderr);
 }

@@ -137,6 +137,24 @@ fn the_daemon_reads_back_first_what_was_not_read_for_longest() {
 }
 
 #[test]
+fn what_was_read_at_a_time_to_come_is_read_first() {
+    let place = Place::new();
+    let nights = place.nights(3);
+    run(&place, &["verify", "--all"]).with(0);
+    let notes = place.backup().join(".tarkeep/data.verified.json");
+    let mut all: Value = serde_json::from_slice(&fs::read(&notes).unwrap()).unwrap();
+    // By a clock that was ahead.
+    all["archives"][0]["verified"] = "2099-01-01T00:00:00Z".into();
+    let ahead = all["archives"][0]["name"].as_str().unwrap().to_owned();
+    fs::write(&notes, all.to_string()).unwrap();
+    let mut daemon = reading_back(&place);
+    daemon.says("3 of 3 archives read back, 0 damaged");
+    daemon.stop();
+    let names: Vec<String> = checked(&place).archives.into_iter().map(|known| known.name).collect();
+    assert_eq!((names[0].clone(), names.len()), (ahead, nights.len()));
+}
+
+#[test]
 fn damage_that_cannot_be_noted_is_said_all_the_same() {
     let place = Place::new();
     let nights = place.nights(2);

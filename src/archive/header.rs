@@ -2,10 +2,15 @@
 //!
 //! The `tar` crate makes the ustar block; what it cannot say stands in an extended header before it.
 
+mod name;
+mod pax;
+
 use std::ops::Range;
 
 use tar::{EntryType, Header};
 
+use self::name::{set_name, stand_in};
+use self::pax::{Pax, decimal};
 use super::acl;
 use crate::entry::{Entry, Kind, Timestamp};
 
@@ -109,47 +114,6 @@ pub fn padding(body: u64) -> usize {
     (body.next_multiple_of(BLOCK as u64) - body) as usize
 }
 
-/// Put a name into the header's two fields; false if it does not fit.
-fn set_name(header: &mut Header, name: &[u8]) -> bool {
-    let Some(ustar) = header.as_ustar_mut() else { return false };
-    if name.len() <= ustar.name.len() {
-        ustar.name[..name.len()].copy_from_slice(name);
-        return true;
-    }
-    // The prefix must not be empty, nor what follows its slash.
-    let Some(split) = name
-        .iter()
-        .enumerate()
-        .skip((name.len() - 1).saturating_sub(ustar.name.len()))
-        .find(|(at, byte)| **byte == b'/' && *at > 0 && *at + 1 < name.len())
-        .map(|(at, _)| at)
-    else {
-        return false;
-    };
-    if split > ustar.prefix.len() {
-        return false;
-    }
-    ustar.prefix[..split].copy_from_slice(&name[..split]);
-    ustar.name[..name.len() - split - 1].copy_from_slice(&name[split + 1..]);
-    true
-}
-
-/// A short name in place of a long one, for readers that ignore the extended header: made from a hash of the long one,
-/// so that no two files fall together and nothing else in the archive decides about it.
-fn stand_in(folder: &[u8], name: &[u8], slash: bool) -> Vec<u8> {
-    let name = name.strip_suffix(b"/").unwrap_or(name);
-    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or(name);
-    let hash = blake3::hash(name).to_hex();
-    let mut short = [folder, b"/", hash[..16].as_bytes(), b"-"].concat();
-    let room = 100 - short.len() - usize::from(slash);
-    let tail = &last[last.len().saturating_sub(room)..];
-    short.extend(tail.iter().map(|byte| if byte.is_ascii_graphic() { *byte } else { b'_' }));
-    if slash {
-        short.push(b'/');
-    }
-    short
-}
-
 fn set_size(header: &mut Header, pax: &mut Pax, size: u64) {
     if size > OCTAL_11 {
         pax.number("size", size);
@@ -202,18 +166,6 @@ fn set_mtime(header: &mut Header, pax: &mut Pax, mtime: Timestamp) {
     }
 }
 
-/// Seconds with their fraction, `-1.5` for half a second before -1.
-fn decimal(time: Timestamp) -> String {
-    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    let sign = if nanos < 0 { "-" } else { "" };
-    let (seconds, fraction) = (nanos.abs() / 1_000_000_000, nanos.abs() % 1_000_000_000);
-    if fraction == 0 {
-        return format!("{sign}{seconds}");
-    }
-    let digits = format!("{fraction:09}");
-    format!("{sign}{seconds}.{}", digits.trim_end_matches('0'))
-}
-
 fn set_attributes(pax: &mut Pax, attributes: &[(Vec<u8>, Vec<u8>)]) {
     for (name, value) in attributes {
         let words = match name.as_slice() {
@@ -236,69 +188,6 @@ fn set_attributes(pax: &mut Pax, attributes: &[(Vec<u8>, Vec<u8>)]) {
         }
         pax.record(&key, value);
     }
-}
-
-/// The records of an extended header.
-#[derive(Default)]
-struct Pax {
-    records: Vec<u8>,
-    binary: bool,
-}
-
-impl Pax {
-    fn number(&mut self, key: &str, number: u64) {
-        self.record(key.as_bytes(), number.to_string().as_bytes());
-    }
-
-    /// One record, `LENGTH KEY=VALUE\n`, where the length counts itself too.
-    fn record(&mut self, key: &[u8], value: &[u8]) {
-        // Attributes are bytes by nature; only names make readers that convert them stumble.
-        if !key.starts_with(b"SCHILY.") && std::str::from_utf8(value).is_err() {
-            self.binary = true;
-        }
-        push_record(&mut self.records, key, value);
-    }
-
-    /// Append the extended header that goes before this ustar block, if there is anything to say.
-    fn append(&self, ustar: &[u8; BLOCK], out: &mut Vec<u8>) {
-        if self.records.is_empty() {
-            return;
-        }
-        let mut records = Vec::new();
-        if self.binary {
-            push_record(&mut records, b"hdrcharset", b"BINARY");
-        }
-        records.extend_from_slice(&self.records);
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::XHeader);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(records.len() as u64);
-        let end = ustar[..100].iter().position(|byte| *byte == 0).unwrap_or(100);
-        let name = ustar[..end].strip_suffix(b"/").unwrap_or(&ustar[..end]);
-        let name = [b"PaxHeaders/", &name[name.len().saturating_sub(89)..]].concat();
-        set_name(&mut header, &name);
-        header.set_cksum();
-        out.extend_from_slice(header.as_bytes());
-        out.extend_from_slice(&records);
-        out.resize(out.len() + padding(records.len() as u64), 0);
-    }
-}
-
-fn push_record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest + 1;
-    while length.to_string().len() + rest != length {
-        length = length.to_string().len() + rest;
-    }
-    records.extend_from_slice(length.to_string().as_bytes());
-    records.push(b' ');
-    records.extend_from_slice(key);
-    records.push(b'=');
-    records.extend_from_slice(value);
-    records.push(b'\n');
 }
 
 #[cfg(test)]
@@ -376,16 +265,6 @@ mod tests {
         assert_eq!(time(0, 1), "0.000000001");
         assert_eq!(time(-5, 0), "-5");
         assert_eq!(time(12, 340_000_000), "12.34");
-    }
-
-    #[test]
-    fn a_record_counts_its_own_length() {
-        for value in 0..2000 {
-            let mut records = Vec::new();
-            push_record(&mut records, b"k", &vec![b'v'; value]);
-            let text = String::from_utf8(records.clone()).unwrap();
-            assert_eq!(text.split(' ').next().unwrap().parse::<usize>().unwrap(), records.len());
-        }
     }
 
     #[test]

@@ -7,7 +7,9 @@
 mod encryption;
 mod environment;
 mod file;
+mod jobs;
 mod keep;
+mod meaning;
 mod nearest;
 mod parse;
 mod read;

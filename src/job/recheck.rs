@@ -55,7 +55,7 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     // What others have made, or cut off, is not ours to watch.
     let ours = |item: &&Item| item.own.is_ok() || item.damage.is_some();
     let all = items.iter().filter(ours).count() as u64;
-    let mut waiting = by_file(items.iter().filter(ours));
+    let mut waiting = by_file(items.iter().filter(ours), clock.now());
     waiting.sort_by_key(|(read, names)| {
         let name = &names[0].stored.name;
         (*read, name.local, name.number)
@@ -95,8 +95,12 @@ pub fn run(job: &Job, clock: &dyn Clock, stop: &Stop) -> Result<()> {
     }
 }
 
-/// The names of each file together, the newest first, and when it was last read.
-fn by_file<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<(Option<DateTime<Utc>>, Vec<&'a Item>)> {
+/// The names of each file together, the newest first, and when it was last read. At a time to come it was by a clock that was
+/// wrong, so that is not known.
+fn by_file<'a>(
+    items: impl Iterator<Item = &'a Item>,
+    now: DateTime<Utc>,
+) -> Vec<(Option<DateTime<Utc>>, Vec<&'a Item>)> {
     let mut files: Vec<(Option<DateTime<Utc>>, Vec<&Item>)> = Vec::new();
     let mut places = HashMap::new();
     for item in items {
@@ -107,16 +111,16 @@ fn by_file<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<(Option<DateTime<Ut
         if place == files.len() {
             files.push((None, Vec::new()));
         }
-        files[place].0 = files[place].0.max(last_read(item));
+        files[place].0 = files[place].0.max(last_read(item, now));
         files[place].1.push(item);
     }
     files
 }
 
 /// When an archive was last read: by a verification, or when it was made, as each is read back then.
-fn last_read(item: &Item) -> Option<DateTime<Utc>> {
-    let verified = item.checked.as_ref().map(|known| known.verified);
-    verified.max(item.own.as_ref().ok().map(|own| own.instant))
+fn last_read(item: &Item, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let verified = item.checked.as_ref().map(|known| known.verified).filter(|at| *at <= now);
+    verified.max(item.own.as_ref().ok().map(|own| own.instant).filter(|at| *at <= now))
 }
 
 /// What is wrong with an archive.

@@ -1,8 +1,9 @@
 //! What has changed is read again, whatever it looks like.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::time::SystemTime;
 
 use chrono::TimeDelta;
@@ -18,7 +19,7 @@ fn nights() -> Option<Nights> {
     Some(nights)
 }
 
-fn fill(source: &std::path::Path) {
+fn fill(source: &Path) {
     for number in 0..20 {
         fs::write(source.join(format!("small-{number:02}")), noise(20_000, number)).unwrap();
     }
@@ -27,6 +28,15 @@ fn fill(source: &std::path::Path) {
     for name in ["small-07", "large"] {
         setxattr(source.join(name), c"user.tarkeep", b"value", XattrFlags::empty()).unwrap();
     }
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+fn ctime(path: &Path) -> (i64, i64) {
+    let about = fs::metadata(path).unwrap();
+    (about.ctime(), about.ctime_nsec())
 }
 
 #[test]
@@ -78,16 +88,10 @@ fn an_edit_with_a_forged_mtime_is_seen() {
     nights.next();
     for name in ["small-05", "large"] {
         let path = nights.source().join(name);
-        let (length, mtime) =
-            (fs::metadata(&path).unwrap().len(), fs::metadata(&path).unwrap().modified().unwrap());
-        fs::write(&path, noise(length as usize, 1234)).unwrap();
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_times(FileTimes::new().set_modified(mtime))
-            .unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), mtime);
+        let before = fs::metadata(&path).unwrap();
+        fs::write(&path, noise(before.len() as usize, 1234)).unwrap();
+        set_modified(&path, before.modified().unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before.modified().unwrap());
     }
     let made = nights.next();
     assert_eq!(body(&made, "/small-05"), noise(20_000, 1234));
@@ -115,16 +119,13 @@ fn what_was_written_shortly_before_the_last_scan_is_read_again() {
 fn a_store_through_a_mapping_after_the_scan_is_seen() {
     let Some(mut nights) = nights() else { return };
     let path = nights.source().join("large");
-    let file = File::options().read(true).write(true).open(&path).unwrap();
-    let mut map = Map::new(&file, 1 << 20);
+    let mut map = Map::of(&path);
     // The first store makes the page writable and moves the times; those that follow move nothing until writeback.
     map.store(1000, b"before");
     nights.at_once();
-    let before = fs::metadata(&path).unwrap();
+    let before = ctime(&path);
     map.store(1000, b"after!");
-    let after = fs::metadata(&path).unwrap();
-    let same = (before.ctime(), before.ctime_nsec()) == (after.ctime(), after.ctime_nsec());
-    println!("the store left ctime alone: {same}");
+    println!("the store left ctime alone: {}", ctime(&path) == before);
     let made = nights.next();
     assert_eq!(&body(&made, "/large")[1000..1006], b"after!");
 }
@@ -137,18 +138,12 @@ fn on_a_tmpfs_everything_is_read() {
     fs::remove_dir(nights.source()).unwrap();
     std::os::unix::fs::symlink(disk.path(), nights.source()).unwrap();
     let path = disk.path().join("large");
-    let file = File::options().read(true).write(true).open(&path).unwrap();
-    let mut map = Map::new(&file, 1 << 20);
+    let mut map = Map::of(&path);
     map.store(5000, b"before");
     nights.next();
-    let before = fs::metadata(&path).unwrap();
+    let before = ctime(&path);
     map.store(5000, b"after!");
-    let after = fs::metadata(&path).unwrap();
-    assert_eq!(
-        (before.ctime(), before.ctime_nsec()),
-        (after.ctime(), after.ctime_nsec()),
-        "nothing tells of it"
-    );
+    assert_eq!(ctime(&path), before, "nothing tells of it");
     let made = nights.next();
     assert_eq!(&body(&made, "/large")[5000..5006], b"after!");
     // What was read and is the same is copied all the same.
@@ -214,24 +209,13 @@ fn by_mtime_a_file_may_be_another_and_by_content_it_is_read() {
         let mtime = fs::metadata(&path).unwrap().modified().unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, noise(20_000, 1234)).unwrap();
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_times(FileTimes::new().set_modified(mtime))
-            .unwrap();
+        set_modified(&path, mtime);
         let made = nights.next();
         let expected = if noticed { 1234 } else { 5 };
         assert_eq!(body(&made, "/small-05"), noise(20_000, expected), "{detection}");
         assert!(!made.report.reused.is_nothing(), "{detection}");
         // The folder's time of change is another.
-        let later = SystemTime::now();
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_times(FileTimes::new().set_modified(later))
-            .unwrap();
+        set_modified(&path, SystemTime::now());
         assert_eq!(body(&nights.next(), "/small-05"), noise(20_000, 1234), "{detection}");
     }
 }
@@ -244,8 +228,10 @@ struct Map {
 
 #[allow(unsafe_code)]
 impl Map {
-    fn new(file: &File, length: usize) -> Self {
+    fn of(path: &Path) -> Self {
         use std::os::fd::AsRawFd as _;
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        let length = file.metadata().unwrap().len() as usize;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping at an address of the kernel's choice, of a file that is so long.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, file.as_raw_fd(), 0) };
@@ -263,7 +249,7 @@ impl Map {
 #[allow(unsafe_code)]
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: what `new` mapped, once.
+        // SAFETY: what `of` mapped, once.
         unsafe { libc::munmap(self.at.cast(), self.length) };
     }
 }
