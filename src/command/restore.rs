@@ -40,6 +40,15 @@ struct Part {
     rooted: bool,
 }
 
+/// Where a source is restored to, and what names begin with there: one that is a single file goes into the folder around
+/// it.
+fn place_of(source: PathBuf, single: bool) -> (PathBuf, Vec<u8>) {
+    match (single, source.parent(), source.file_name()) {
+        (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
+        _ => (source, Vec::new()),
+    }
+}
+
 impl Part {
     /// The part as mounts divide it: nothing can be renamed into what is mounted in the target from around it. `look`
     /// counts what is in selections, and says of the entry that each begins with whether it is a folder.
@@ -165,8 +174,9 @@ impl Plan<'_> {
                 let mut staging = Staging::begin(&part.target)?;
                 let root = Root::open(&staging.new_tree())?;
                 let extracted = extract(part, &root, hands)?;
-                if extracted.entries == 0 && extracted.refused.count + extracted.lost.count > 0 {
-                    let why = extracted.refused.names.iter().chain(&extracted.lost.names).next();
+                let why =
+                    extracted.refused.names.iter().chain(&extracted.lost.names).chain(&extracted.cut).next();
+                if extracted.entries == 0 && why.is_some() {
                     return Err(Error::failed(format!(
                         "nothing could be restored, and nothing was touched: {}",
                         why.map_or("", String::as_str)

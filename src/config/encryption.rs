@@ -1,9 +1,9 @@
-//! The settings of encryption. Two of them are secrets: nothing of them is in any message.
+//! The settings of encryption. Three of them are secrets: nothing of them is in any message.
 
 use std::path::Path;
 
 use super::environment::contents;
-use super::setting::{AGE_IDENTITY, AGE_PASSPHRASE, AGE_RECIPIENTS, Setting};
+use super::setting::{AGE_IDENTITY, AGE_IDENTITY_PASSPHRASE, AGE_PASSPHRASE, AGE_RECIPIENTS, Setting};
 use super::value::{Origin, Value, Written};
 use crate::encryption::{Keys, Recipients};
 use crate::error::{Error, Result};
@@ -24,8 +24,10 @@ pub fn from_file(setting: &'static Setting, place: &str, path: &Path) -> Result<
 /// Whom archives are encrypted to, if they are, and what opens them.
 pub fn read(value: impl Fn(&'static Setting) -> Result<Option<Value>>) -> Result<(Option<Recipients>, Keys)> {
     let mut keys = Keys::default();
+    let protection = value(&AGE_IDENTITY_PASSPHRASE)?;
     if let Some(value) = value(&AGE_IDENTITY)? {
-        let found = Keys::identities(value.secret()?).map_err(|why| value.wrong(why))?;
+        let protection = protection.as_ref().map(Value::secret).transpose()?;
+        let found = Keys::identities(value.secret()?, protection).map_err(|why| value.wrong(why))?;
         keys = keys.and(&found);
     }
     let to_keys = value(&AGE_RECIPIENTS)?;

@@ -47,6 +47,9 @@ pub const AGE_PASSPHRASE: Setting =
 /// What decrypts archives.
 pub const AGE_IDENTITY: Setting =
     Setting { secret: true, ..setting("TARKEEP_AGE_IDENTITY", "age-identity", "") };
+/// What protects the SSH keys among those.
+pub const AGE_IDENTITY_PASSPHRASE: Setting =
+    Setting { secret: true, ..setting("TARKEEP_AGE_IDENTITY_PASSPHRASE", "age-identity-passphrase", "") };
 /// Which archives stay.
 pub const KEEP: Setting = Setting { second: Some(BACKUPS_KEPT), ..setting("TARKEEP_KEEP", "keep", "all") };
 /// How many archives stay, as other tools have it: [`KEEP`] with one rule.
@@ -101,7 +104,7 @@ pub const LOG_FORMAT: Setting =
     Setting { of_job: false, ..setting("TARKEEP_LOG_FORMAT", "log-format", "text") };
 
 /// Every setting, in the order in which `info` shows them.
-pub const SETTINGS: [&Setting; 35] = [
+pub const SETTINGS: [&Setting; 36] = [
     &SOURCE,
     &DESTINATION,
     &SCHEDULE,
@@ -114,6 +117,7 @@ pub const SETTINGS: [&Setting; 35] = [
     &AGE_RECIPIENTS,
     &AGE_PASSPHRASE,
     &AGE_IDENTITY,
+    &AGE_IDENTITY_PASSPHRASE,
     &KEEP,
     &VERIFY,
     &CHANGE_DETECTION,

@@ -84,7 +84,7 @@ impl Keys {
     ///
     /// # Errors
     /// Always.
-    pub fn identities(_: &str) -> Result<Self, String> {
+    pub fn identities(_: &str, _: Option<&str>) -> Result<Self, String> {
         Err(WHY.into())
     }
 

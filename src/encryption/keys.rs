@@ -30,11 +30,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The private keys in a text: lines as `age-keygen` writes them, SSH keys without a passphrase.
+    /// The private keys in a text: lines as `age-keygen` writes them, and SSH keys, which this passphrase may protect.
     ///
     /// # Errors
     /// Which line is none, and why; never what stands in it.
-    pub fn identities(text: &str) -> Result<Self, String> {
+    pub fn identities(text: &str, protection: Option<&str>) -> Result<Self, String> {
         let mut identities: Vec<Arc<dyn Identity + Send + Sync>> = Vec::new();
         let mut lines = text.lines().zip(1..);
         while let Some((line, number)) = lines.next() {
@@ -52,7 +52,7 @@ impl Keys {
                         break;
                     }
                 }
-                identities.push(Arc::new(ssh(&block).map_err(wrong)?));
+                identities.push(Arc::new(ssh(&block, protection).map_err(wrong)?));
                 continue;
             }
             let identity: age::x25519::Identity = line.parse().map_err(|_| wrong(not_a_key(line)))?;
@@ -245,15 +245,22 @@ pub(super) fn passphrase(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text))
 }
 
-fn ssh(block: &str) -> Result<age::ssh::Identity, &'static str> {
+fn ssh(block: &str, protection: Option<&str>) -> Result<age::ssh::Identity, &'static str> {
     use age::ssh::{Identity, UnsupportedKey};
     match Identity::from_buffer(block.as_bytes(), None) {
-        Ok(
-            Identity::Encrypted(_)
-            | Identity::Unsupported(UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_)),
-        ) => Err(
-            "an SSH key that is protected by a passphrase cannot be used here: take it off a copy, cp KEY COPY and \
-             ssh-keygen -p -N '' -f COPY; or decrypt with age -d -i KEY, which asks for it",
+        Ok(Identity::Encrypted(key)) => {
+            let passphrase = protection.ok_or(
+                "an SSH key that is protected by a passphrase: set TARKEEP_AGE_IDENTITY_PASSPHRASE_FILE to a file that it \
+                 stands in",
+            )?;
+            let key = key.decrypt(SecretString::from(passphrase));
+            key.map(Identity::from).map_err(|_| {
+                "the passphrase in TARKEEP_AGE_IDENTITY_PASSPHRASE is not the one that this SSH key is protected by"
+            })
+        }
+        Ok(Identity::Unsupported(UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_))) => Err(
+            "an SSH key that is protected by a passphrase in a way that is not known here: take it off a copy, cp KEY COPY \
+             and ssh-keygen -p -N '' -f COPY; or decrypt with age -d -i KEY, which asks for it",
         ),
         Ok(Identity::Unsupported(_)) => {
             Err("an SSH key of this kind cannot be used; ssh-ed25519 and ssh-rsa can")

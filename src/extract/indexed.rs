@@ -7,17 +7,20 @@
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Mutex;
 
 use crossbeam_channel::bounded;
-use rustix::fs::{fchmod, ftruncate};
+use rustix::fs::{AtFlags, fchmod, ftruncate, unlinkat};
 use worker::Worker;
 
+use super::losses::Losses;
 use super::metadata::Metadata;
 use super::root::{Place, Root, split};
-use super::{Choice, Extracted, FOLDER_MODE, Hands, Named, sparse};
+use super::{Choice, Extracted, FOLDER_MODE, Hands, sparse};
 use crate::archive::index::{EntryRecord, SegmentKind};
 use crate::archive::reader::{Archive, Segment};
 use crate::archive::stream::Member;
@@ -34,10 +37,16 @@ use crate::threads::spawn;
 /// that can be thrown away.
 pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands) -> Result<Extracted> {
     let extraction =
-        Extraction { archive, root, choice, hands, last: Mutex::default(), lost: Mutex::default() };
+        Extraction { archive, root, choice, hands, last: Mutex::default(), losses: Mutex::default() };
     let implied = extraction.folders()?;
     let (mut extracted, mut metadata) = extraction.segments()?;
-    let last = std::mem::take(&mut *extraction.lock_last());
+    let mut last = std::mem::take(&mut *extraction.lock_last());
+    for emptied in extraction.lock_losses().emptied(&mut extracted) {
+        last.large.retain(|(place, _)| *place != emptied);
+        let (folder, name) = split(&emptied);
+        unlinkat(extraction.folder(folder)?, OsStr::from_bytes(name), AtFlags::empty())
+            .map_err(|e| Error::io("remove", root.shown(&emptied), e))?;
+    }
     extraction.hard_links(&last.links, &mut extracted)?;
     for (place, member) in last.large {
         let (folder, name) = split(&place);
@@ -57,7 +66,7 @@ pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands
     }
     extracted.implied = implied;
     extracted.unapplied = metadata.unapplied;
-    extracted.lost.add(std::mem::take(&mut *extraction.lock_lost()));
+    std::mem::take(&mut *extraction.lock_losses()).tell(&mut extracted);
     Ok(extracted)
 }
 
@@ -77,27 +86,7 @@ struct Extraction<'a> {
     hands: Hands<'a>,
     last: Mutex<Last>,
     /// What damage took, where it may.
-    lost: Mutex<Named>,
-}
-
-impl Wanted {
-    /// What is lost with the segment.
-    fn lost(&self, why: &str) -> Vec<String> {
-        match self {
-            Self::Entries(entries) => {
-                entries.iter().map(|(entry, _)| format!("{}: {why}", printable(&entry.name))).collect()
-            }
-            Self::Headers(place) => {
-                vec![format!("{}: its owner, mode, attributes and time: {why}", printable(place))]
-            }
-            Self::Piece { place, from, .. } => {
-                vec![format!(
-                    "{}: zeros stand for a part of it, from byte {from} on: {why}",
-                    printable(place)
-                )]
-            }
-        }
-    }
+    losses: Mutex<Losses>,
 }
 
 /// An entry, and where it goes.
@@ -112,10 +101,30 @@ struct Job {
 enum Wanted {
     /// These entries, and where they go.
     Entries(Vec<Placed>),
-    /// The headers of a large file that goes there.
-    Headers(Vec<u8>),
-    /// A part of that file, from this offset on, to no more than its size.
-    Piece { place: Vec<u8>, from: u64, size: u64 },
+    /// The headers of a large file of this size that goes there.
+    Headers { place: Vec<u8>, size: u64 },
+    /// A part of that file, from this offset on, and how long it is within the file.
+    Piece { place: Vec<u8>, from: u64, length: u64, size: u64 },
+}
+
+impl Wanted {
+    /// What is lost with the segment.
+    fn lost(&self, losses: &mut Losses, why: &str) {
+        match self {
+            Self::Entries(entries) => entries.iter().for_each(|placed| lost(losses, placed, why)),
+            Self::Headers { place, size } => losses.headers(place, *size, why),
+            Self::Piece { place, size, length, .. } => losses.body(place, Some(*length), *size, why),
+        }
+    }
+}
+
+/// An entry whose header is lost, and its body with it. Folders were made before.
+fn lost(losses: &mut Losses, (entry, place): &Placed, why: &str) {
+    if entry.kind == Kind::Directory {
+        losses.headers(place, 0, why);
+    } else {
+        losses.entry(&entry.name, why);
+    }
 }
 
 impl Extraction<'_> {
@@ -129,17 +138,16 @@ impl Extraction<'_> {
         (!place.split(|byte| *byte == b'/').any(is_restore_folder)).then_some(place)
     }
 
-    fn lock_lost(&self) -> std::sync::MutexGuard<'_, Named> {
-        self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock_losses(&self) -> std::sync::MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Go on behind damage where that is wanted: what it took is noted.
-    fn survive(&self, error: Error, what: impl FnOnce(&str) -> Vec<String>) -> Result<()> {
+    fn survive(&self, error: Error, note: impl FnOnce(&mut Losses, &str)) -> Result<()> {
         if !self.hands.salvage || error.exit() != Exit::Damaged {
             return Err(error);
         }
-        let mut lost = self.lock_lost();
-        what(&error.to_string()).into_iter().for_each(|name| lost.note(name));
+        note(&mut self.lock_losses(), &error.to_string());
         Ok(())
     }
 
@@ -256,7 +264,7 @@ impl Extraction<'_> {
         send: &mut dyn FnMut(Job) -> bool,
     ) -> Result<bool> {
         self.begin_large(entry, place)?;
-        if !send(Job { segment, wanted: Wanted::Headers(place.to_vec()) }) {
+        if !send(Job { segment, wanted: Wanted::Headers { place: place.to_vec(), size: entry.size } }) {
             return Ok(false);
         }
         let (mut from, mut number) = (0, entry.segment);
@@ -270,10 +278,13 @@ impl Extraction<'_> {
                     printable_path(self.archive.path()),
                     printable(&entry.name)
                 ));
-                self.survive(error, |why| vec![format!("{}: {why}", printable(&entry.name))])?;
+                self.survive(error, |losses, why| {
+                    losses.body(place, Some(entry.size - from), entry.size, why);
+                })?;
                 break;
             }
-            let wanted = Wanted::Piece { place: place.to_vec(), from, size: entry.size };
+            let length = (entry.size - from).min(segment.record.raw);
+            let wanted = Wanted::Piece { place: place.to_vec(), from, length, size: entry.size };
             from += segment.record.raw;
             if !send(Job { segment, wanted }) {
                 return Ok(false);
@@ -286,13 +297,12 @@ impl Extraction<'_> {
     fn begin_large(&self, entry: &EntryRecord, place: &[u8]) -> Result<()> {
         let (folder, name) = split(place);
         let folder = self.folder(folder)?;
-        let place = Place::new(folder.as_fd(), name, self.root.shown(place))?;
-        let file = place.make_file()?;
-        ftruncate(&file, entry.size).map_err(|e| place.failed("set the length of", e))?;
+        let at = Place::new(folder.as_fd(), name, self.root.shown(place))?;
+        let file = at.make_file()?;
+        ftruncate(&file, entry.size).map_err(|e| at.failed("set the length of", e))?;
         if entry.sparse.is_some() {
-            self.write_sparse(entry, &place, &file).or_else(|error| {
-                let name = printable(&entry.name);
-                self.survive(error, |why| vec![format!("{name}: zeros stand for some of it: {why}")])
+            self.write_sparse(entry, &at, &file).or_else(|error| {
+                self.survive(error, |losses, why| losses.body(place, None, entry.size, why))
             })?;
         }
         Ok(())
@@ -347,8 +357,7 @@ impl Extraction<'_> {
                 Err(e)
                     if self.hands.salvage && e.cause().and_then(std::io::Error::raw_os_error) == Some(2) =>
                 {
-                    let why = "it is a link to a file that is lost";
-                    self.lock_lost().note(format!("{}: {why}", printable(place)));
+                    self.lock_losses().entry(place, "it is a link to a file that is lost");
                 }
                 made => {
                     made?;
@@ -365,6 +374,7 @@ impl Extraction<'_> {
         extracted.entries += alone.entries;
         extracted.bytes += alone.bytes;
         extracted.lost.add(alone.lost);
+        extracted.partial.add(alone.partial);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod clean;
 mod expanded;
 mod indexed;
+mod losses;
 mod metadata;
 mod root;
 mod sparse;
@@ -90,16 +91,20 @@ impl Named {
 /// What was extracted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Extracted {
-    /// Files, folders, links and devices.
+    /// Files, folders, links and devices, those that are there in part included.
     pub entries: u64,
-    /// Bytes of the bodies of files, holes included.
+    /// Bytes of the bodies of files, holes included; without those that damage took.
     pub bytes: u64,
     /// What could not be put on them.
     pub unapplied: Unapplied,
     /// What an archive that is not trusted may not have.
     pub refused: Named,
-    /// What could not be read, where that is no failure.
+    /// Entries that are there, though not as the archive had them: damage took some of them.
+    pub partial: Named,
+    /// Entries that damage took, where that is no failure.
     pub lost: Named,
+    /// Where a stream ends for us before its end: nobody knows how much is lost there.
+    pub cut: Option<String>,
     /// Places of folders that no entry is of: they were made for what is in them.
     #[serde(skip)]
     pub implied: BTreeSet<Vec<u8>>,
@@ -112,6 +117,8 @@ impl Extracted {
         self.bytes += other.bytes;
         self.unapplied.add(other.unapplied);
         self.refused.add(other.refused);
+        self.partial.add(other.partial);
         self.lost.add(other.lost);
+        self.cut = self.cut.take().or(other.cut);
     }
 }

@@ -22,7 +22,7 @@ use super::{Extracted, FOLDER_MODE, Hands, sparse};
 use crate::archive::stream::{Attributes, Bad, Input, Member, Stream};
 use crate::entry::Kind;
 use crate::error::{Error, Result};
-use crate::printable::{printable, printable_path};
+use crate::printable::{human_bytes, printable, printable_path};
 
 /// Entries of an archive that is not trusted, at most.
 pub const ENTRIES_MAX: u64 = 10_000_000;
@@ -57,6 +57,7 @@ pub fn extract_stream(
         attributes: 0,
         folder: None,
         buffer: vec![0; 256 * 1024],
+        written: 0,
     };
     let mut stream = Stream::new(input()?);
     let mut last = None;
@@ -71,7 +72,11 @@ pub fn extract_stream(
                 let archive = printable_path(archive);
                 return Err(Error::damaged(format!("archive {archive}: in or behind {place}: {why}")));
             }
-            extraction.extracted.lost.note(format!("everything from {place} on: {why}"));
+            let from = match extraction.extracted.partial.count {
+                0 => format!("from {place} on"),
+                _ => format!("after the beginning of {place}"),
+            };
+            extraction.extracted.cut = Some(format!("everything {from} is lost: {why}"));
         }
         Err(No::Failed(error)) => return Err(error),
     }
@@ -93,6 +98,8 @@ struct Extraction<'a> {
     /// The folder that was used last.
     folder: Option<(Vec<u8>, OwnedFd)>,
     buffer: Vec<u8>,
+    /// Up to where the last file was written.
+    written: u64,
 }
 
 impl Extraction<'_> {
@@ -252,6 +259,9 @@ impl Extraction<'_> {
             Kind::File => {
                 let new = self.make_room(at, place)?;
                 if let Err(no) = self.file(&member, at, stream) {
+                    if self.hands.salvage && matches!(no, No::Cut(_)) && self.begun(&member, at)? {
+                        return Err(no);
+                    }
                     // Half a file is none.
                     let (folder, name) = at.at();
                     unlinkat(folder, name, AtFlags::empty()).map_err(|e| at.failed("remove", e))?;
@@ -332,7 +342,24 @@ impl Extraction<'_> {
         Ok(new)
     }
 
+    /// A file whose end is lost: it is as long as its beginning. Whether there is any.
+    fn begun(&mut self, member: &Member, at: &Place) -> Result<bool, No> {
+        if self.written == 0 {
+            return Ok(false);
+        }
+        let file = at.open_file()?;
+        ftruncate(&file, self.written).map_err(|e| at.failed("set the length of", e))?;
+        self.metadata.on_open(file.as_fd(), member, at.shown())?;
+        self.extracted.entries += 1;
+        self.extracted.bytes += self.written;
+        let (name, there, all) =
+            (printable(&member.name), human_bytes(self.written), human_bytes(member.size));
+        self.extracted.partial.note(format!("{name}: only its first {there} of {all} are there"));
+        Ok(true)
+    }
+
     fn file(&mut self, member: &Member, at: &Place, stream: &mut Stream<Input>) -> Result<(), No> {
+        self.written = 0;
         let file = at.make_file()?;
         ftruncate(&file, member.size).map_err(|e| at.failed("set the length of", e))?;
         let map = match &member.map {
@@ -354,6 +381,7 @@ impl Extraction<'_> {
                 sparse::write_at(file.as_fd(), bytes, offset).map_err(|e| at.failed("write file", e))?;
                 offset += most as u64;
                 left -= most as u64;
+                self.written = offset;
                 self.hands.progress.read(most as u64);
             }
         }

@@ -20,7 +20,7 @@ use crate::{Place, x25519};
 fn sealed(entries: Vec<tarkeep::entry::Entry>) -> (Vec<u8>, Keys) {
     let place = Place::with_data();
     let pair = x25519(&place, "key");
-    let keys = Keys::identities(&fs::read_to_string(pair.private).unwrap()).unwrap();
+    let keys = Keys::identities(&fs::read_to_string(pair.private).unwrap(), None).unwrap();
     let plain = made::archive(entries, Codec::Gzip(6));
     let mut bytes = Vec::new();
     let mut sealed = Recipients::keys(&[pair.public]).unwrap().seal(&mut bytes).unwrap();

@@ -95,6 +95,18 @@ fn with_an_rsa_key_of_ssh() {
 }
 
 #[test]
+fn with_keys_of_ssh_that_a_passphrase_protects() {
+    for kind in [&["ed25519"][..], &["rsa", "-b", "2048"]] {
+        let mut place = Place::with_data();
+        let Some(pair) = ssh(&place, kind, "correct horse") else { return };
+        fs::write(place.path("passphrase"), "correct horse\n").unwrap();
+        let file = place.path("passphrase");
+        place.set("TARKEEP_AGE_IDENTITY_PASSPHRASE_FILE", file);
+        there_and_back(place, &pair);
+    }
+}
+
+#[test]
 fn with_a_passphrase() {
     let mut place = Place::with_data();
     fs::write(place.path("passphrase"), "correct horse battery staple\n").unwrap();

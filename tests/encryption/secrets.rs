@@ -70,6 +70,13 @@ fn no_secret_is_in_any_output_or_file() {
     };
     place.set("TARKEEP_AGE_RECIPIENTS", &pair.public).set("TARKEEP_AGE_IDENTITY", &identity);
     run(&place);
+    place.set("TARKEEP_AGE_IDENTITY_PASSPHRASE", PASSPHRASE);
+    run(&place);
+    if let Some(pair) = crate::ssh(&place, &["ed25519"], "another") {
+        place.set("TARKEEP_AGE_IDENTITY", fs::read_to_string(pair.private).unwrap());
+        run(&place);
+        place.set("TARKEEP_AGE_IDENTITY", &identity);
+    }
     place.unset("TARKEEP_AGE_RECIPIENTS").set("TARKEEP_AGE_PASSPHRASE", PASSPHRASE);
     run(&place);
     // Where they are wrong too.

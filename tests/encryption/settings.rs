@@ -108,8 +108,15 @@ fn a_key_that_cannot_be_used_is_named_by_its_line_and_not_shown() {
     if let Some(pair) = ssh(&place, &["ed25519"], "protected") {
         place.set("TARKEEP_AGE_IDENTITY_FILE", pair.private);
         let said = refused(&place);
-        assert!(said.contains("protected by a passphrase cannot be used here: take it off a copy"), "{said}");
-        assert!(said.contains("ssh-keygen -p -N '' -f COPY; or decrypt with age -d -i KEY"), "{said}");
+        assert!(
+            said.contains("protected by a passphrase: set TARKEEP_AGE_IDENTITY_PASSPHRASE_FILE"),
+            "{said}"
+        );
+        place.set("TARKEEP_AGE_IDENTITY_PASSPHRASE", "canary");
+        let said = refused(&place);
+        assert!(said.contains("TARKEEP_AGE_IDENTITY_PASSPHRASE is not the one"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+        place.unset("TARKEEP_AGE_IDENTITY_PASSPHRASE");
         place.unset("TARKEEP_AGE_IDENTITY_FILE");
     }
     let said = place.refused(&["list", "-i", "nowhere"], 2);

@@ -8,7 +8,7 @@ mod targets;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use bench::{Bench, ok, same};
 use common::disk::Disk;
@@ -274,6 +274,11 @@ fn what_can_be_read_of_a_damaged_archive_is_saved_and_the_rest_named() {
     let bench = Bench::new(everything);
     let was = fingerprint(&bench.at("data"));
     let whole = fs::read(&bench.archive).unwrap();
+    let counts = |output: &Output| -> serde_json::Value {
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["restored"].clone()
+    };
+    let whole_output = bench.restore(&["--json", "--to", bench.at("whole").to_str().unwrap()]);
+    let all = counts(&whole_output)["entries"].as_u64().unwrap();
     // From the first segments, which hold folders and small files, to the pieces of the large ones.
     for part in 1..8 {
         let mut bytes = whole.clone();
@@ -281,11 +286,18 @@ fn what_can_be_read_of_a_damaged_archive_is_saved_and_the_rest_named() {
         let at = whole.len() * part / 9;
         bytes[at] ^= 0x10;
         fs::write(&bench.archive, &bytes).unwrap();
-        let output = bench.restore(&["--salvage", "--to", bench.at("out").to_str().unwrap()]);
+        let output = bench.restore(&["--salvage", "--json", "--to", bench.at("out").to_str().unwrap()]);
         let said = text(&output);
         assert_eq!(output.status.code(), Some(5), "byte {at}: {said}");
         assert!(said.contains(" lost"), "byte {at}: {said}");
         let is = fingerprint(&bench.below("out"));
+        // Each is there, whole or in part, or lost, and counted once.
+        let restored = counts(&output);
+        let [entries, partial, lost] = ["/entries", "/partial/count", "/lost/count"]
+            .map(|name| restored.pointer(name).unwrap().as_u64().unwrap());
+        assert_eq!(entries + lost, all, "byte {at}: {restored}");
+        assert_eq!(entries, is.len() as u64, "byte {at}: {restored}");
+        assert!(partial + lost > 0 && partial <= entries, "byte {at}: {restored}");
         let mut differing = 0;
         for (name, line) in was.iter().filter(|(name, line)| !name.is_empty() && is.get(*name) != Some(line))
         {
@@ -294,8 +306,37 @@ fn what_can_be_read_of_a_damaged_archive_is_saved_and_the_rest_named() {
             let shown = tarkeep::printable::printable(name);
             assert!(said.contains(&format!("{shown}: ")), "byte {at}: {shown} is {line}: {said}");
         }
-        assert!(differing < was.len() - 5, "byte {at}: {differing}: {said}");
+        assert_eq!(differing, partial + lost, "byte {at}: {said}");
+        assert!(differing < was.len() as u64 - 5, "byte {at}: {differing}: {said}");
         fs::remove_dir_all(bench.at("out")).unwrap();
+    }
+}
+
+/// An archive that was cut within a file, and has to be read through.
+#[test]
+fn of_a_file_that_was_cut_off_the_beginning_is_saved() {
+    let text_of = |line: usize| format!("{line:0>15}\n");
+    let large: String = (0..300_000).map(text_of).collect();
+    let bench = Bench::new(|source| {
+        fs::write(source.join("a"), b"a").unwrap();
+        fs::write(source.join("b"), &large).unwrap();
+        fs::write(source.join("c"), b"c").unwrap();
+    });
+    let archive = bench.at("cut.tar");
+    ok(&bench.tarkeep(&["backup", "--codec", "none", "-o", archive.to_str().unwrap()], &[]));
+    fs::File::options().write(true).open(&archive).unwrap().set_len(3_000_000).unwrap();
+    let out = bench.at("out");
+    let arguments = ["restore", archive.to_str().unwrap(), "--salvage", "--to", out.to_str().unwrap()];
+    let output = bench.tarkeep(&arguments, &[]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    let saved = fs::read_to_string(bench.below("out").join("b")).unwrap();
+    assert!(saved.len() > 2_500_000 && large.starts_with(&saved), "{}", saved.len());
+    assert_eq!(fs::read(bench.below("out").join("a")).unwrap(), b"a");
+    assert!(!bench.below("out").join("c").exists());
+    for says in ["restored 3 entries, ", "1 of them in part", "b: only its first ", "after the beginning of "]
+    {
+        assert!(said.contains(says), "{says}: {said}");
     }
 }
 

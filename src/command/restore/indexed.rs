@@ -1,11 +1,10 @@
 //! Restoring what has an index: it says beforehand what is there and where, so that only what is wanted is read.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use chrono::DateTime;
 
-use super::{Part, Plan};
+use super::{Part, Plan, place_of};
 use crate::archive::reader::{Archive, from_store};
 use crate::archive::verify::{Depth, Options, verify_opened};
 use crate::cli::RestoreArgs;
@@ -90,11 +89,7 @@ fn chosen(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<Vec<
     for source in job::sources(job)? {
         let root = archive.find(&source.name)?;
         let rooted = root.is_some();
-        let single = root.is_some_and(|root| root.kind != Kind::Directory);
-        let (target, base) = match (single, source.path.parent(), source.path.file_name()) {
-            (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
-            _ => (source.path.clone(), Vec::new()),
-        };
+        let (target, base) = place_of(source.path, root.is_some_and(|root| root.kind != Kind::Directory));
         let part = part(target, source.name, base, rooted)?;
         if part.amount.entries > 0 {
             parts.push(part);

@@ -1,9 +1,8 @@
 //! Restoring what has no index: read through once to verify it and to see what is in it, and again to extract it.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use super::{Part, Plan};
+use super::{Part, Plan, place_of};
 use crate::archive::reader::Unindexed;
 use crate::archive::stream::{Input, Member, Stream};
 use crate::archive::verify::verify_entries;
@@ -120,12 +119,7 @@ fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
 
 impl Goal {
     fn part(&self, names: &Names) -> Part {
-        // A source that is a single file goes into the folder around it.
-        let single = self.root == Some(false);
-        let (target, base) = match (single, self.target.parent(), self.target.file_name()) {
-            (true, Some(folder), Some(name)) => (folder.to_path_buf(), name.as_bytes().to_vec()),
-            _ => (self.target.clone(), Vec::new()),
-        };
+        let (target, base) = place_of(self.target.clone(), self.root == Some(false));
         let selection = Selection::new(names, self.prefix.clone(), base);
         Part {
             target,

@@ -88,8 +88,12 @@ pub fn done(
         output.json(&json!({ "targets": targets, "restored": extracted, "seconds": took.as_secs_f64() }))?;
         output.finish()?;
     } else {
+        let partial = match extracted.partial.count {
+            0 => String::new(),
+            count => format!(", {count} of them in part"),
+        };
         let text = format!(
-            "restored {}, {} in {:.1} s\n",
+            "restored {}, {}{partial} in {:.1} s\n",
             counted(extracted.entries, "entry", "entries"),
             human_bytes(extracted.bytes),
             took.as_secs_f64()
@@ -100,8 +104,13 @@ pub fn done(
         log::warn!("{sentence}");
     }
     let mut exit = Exit::Complete;
+    if let Some(cut) = &extracted.cut {
+        exit = Exit::Damaged;
+        log::warn!("{cut}");
+    }
     for (named, what, as_exit) in [
         (&extracted.refused, "refused; --trust takes it all", Exit::Incomplete),
+        (&extracted.partial, "restored in part only: the rest of it is lost", Exit::Damaged),
         (&extracted.lost, "lost", Exit::Damaged),
     ] {
         if named.count == 0 {

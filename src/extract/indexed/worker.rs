@@ -55,7 +55,7 @@ impl<'a> Worker<'a> {
             });
             match raw {
                 Ok(raw) => self.write(&job.wanted, raw)?,
-                Err(error) => self.extraction.survive(error, |why| job.wanted.lost(why))?,
+                Err(error) => self.extraction.survive(error, |losses, why| job.wanted.lost(losses, why))?,
             }
             self.decoder = decoder;
         }
@@ -65,7 +65,8 @@ impl<'a> Worker<'a> {
     fn write(&mut self, wanted: &Wanted, raw: &[u8]) -> Result<()> {
         match wanted {
             Wanted::Entries(entries) => {
-                for (entry, place) in entries {
+                for placed in entries {
+                    let (entry, place) = placed;
                     let start = raw.get(entry.offset as usize..).unwrap_or_default();
                     let body =
                         start.get(entry.headers as usize..).and_then(|rest| rest.get(..entry.size as usize));
@@ -74,14 +75,14 @@ impl<'a> Worker<'a> {
                         .and_then(|it| Ok((it, body.ok_or_else(|| self.lying(&entry.name))?)))
                     {
                         Ok((member, body)) => self.entry(member, place, body)?,
-                        Err(error) => self
-                            .extraction
-                            .survive(error, |why| vec![format!("{}: {why}", printable(&entry.name))])?,
+                        Err(error) => {
+                            self.extraction.survive(error, |losses, why| super::lost(losses, placed, why))?;
+                        }
                     }
                 }
                 Ok(())
             }
-            Wanted::Headers(place) => {
+            Wanted::Headers { place, .. } => {
                 let member = self.member(raw)?;
                 self.extracted.entries += 1;
                 self.extracted.bytes += member.size;
@@ -89,8 +90,8 @@ impl<'a> Worker<'a> {
                 self.extraction.lock_last().large.push((place.clone(), member));
                 Ok(())
             }
-            Wanted::Piece { place, from, size } => {
-                let length = size.saturating_sub(*from).min(raw.len() as u64) as usize;
+            Wanted::Piece { place, from, length, .. } => {
+                let length = (*length).min(raw.len() as u64) as usize;
                 self.at(place, |_, place| {
                     let file = place.open_file()?;
                     sparse::write_at(file.as_fd(), &raw[..length], *from)
