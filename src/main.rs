@@ -41,7 +41,12 @@ fn run(cli: Cli) -> Result<Exit> {
         Err(error) if matches!(cli.command, Command::Diff(_)) => return Err(error.with_exit(Exit::Usage)),
         loaded => loaded?,
     };
-    logger::start(&config, SystemClock, matches!(cli.command, Command::Run));
+    let daemon = matches!(cli.command, Command::Run);
+    if daemon {
+        // Before there is a second thread, which is that of the log.
+        sys::share_one_heap();
+    }
+    logger::start(&config, SystemClock, daemon);
     if !config.keys().is_empty() {
         sys::leave_no_core();
     }

@@ -78,7 +78,6 @@ pub fn run<R: Runner>(
     signals: &Signals,
     clock: &dyn Clock,
 ) -> Result<Exit> {
-    sys::share_one_heap();
     let alarm = Alarm::new().map_err(|e| no_alarm(&e))?;
     let ear = Ear::open().inspect_err(|e| log::debug!("health cannot ask whether the loop lives: {e}")).ok();
     let others: Vec<_> = [signals.as_fd()].into_iter().chain(ear.as_ref().map(|ear| ear.as_fd())).collect();
