@@ -113,7 +113,9 @@ impl Wanted {
         match self {
             Self::Entries(entries) => entries.iter().for_each(|placed| lost(losses, placed, why)),
             Self::Headers { place, size } => losses.headers(place, *size, why),
-            Self::Piece { place, size, length, .. } => losses.body(place, Some(*length), *size, why),
+            Self::Piece { place, from, length, size } => {
+                losses.body(place, Some((*from, *length)), *size, why);
+            }
         }
     }
 }
@@ -279,7 +281,7 @@ impl Extraction<'_> {
                     printable(&entry.name)
                 ));
                 self.survive(error, |losses, why| {
-                    losses.body(place, Some(entry.size - from), entry.size, why);
+                    losses.body(place, Some((from, entry.size - from)), entry.size, why);
                 })?;
                 break;
             }

@@ -22,6 +22,8 @@ struct Partial {
     headers: bool,
     /// Bytes that zeros stand for.
     zeros: u64,
+    /// Where in the body the first of them stands.
+    first: Option<u64>,
     /// Whether zeros stand for more, nobody knows of what.
     more: bool,
     why: String,
@@ -39,11 +41,17 @@ impl Losses {
         partial.headers = true;
     }
 
-    /// So many bytes of the body of a file of this size; none where that is not known.
-    pub fn body(&mut self, place: &[u8], length: Option<u64>, size: u64, why: &str) {
+    /// A part of the body of a file of this size: where it begins, and how long it is. None where that is not known.
+    pub fn body(&mut self, place: &[u8], part: Option<(u64, u64)>, size: u64, why: &str) {
         let partial = self.partial(place, size, why);
-        partial.zeros += length.unwrap_or_default();
-        partial.more |= length.is_none();
+        match part {
+            // Threads come upon them in any order.
+            Some((from, length)) => {
+                partial.zeros += length;
+                partial.first = Some(partial.first.map_or(from, |first| first.min(from)));
+            }
+            None => partial.more = true,
+        }
     }
 
     fn partial(&mut self, place: &[u8], size: u64, why: &str) -> &mut Partial {
@@ -89,11 +97,12 @@ impl Losses {
 impl Partial {
     fn words(&self) -> String {
         let headers = self.headers.then(|| "its owner, mode, attributes and time are lost".to_owned());
-        let body = match (self.zeros, self.more) {
-            (0, false) => None,
+        let body = match (self.first, self.more) {
+            (None, false) => None,
             (_, true) => Some("zeros stand for some of it".to_owned()),
-            (zeros, false) => {
-                Some(format!("zeros stand for {} of its {}", human_bytes(zeros), human_bytes(self.size)))
+            (Some(first), false) => {
+                let (zeros, size) = (human_bytes(self.zeros), human_bytes(self.size));
+                Some(format!("zeros stand for {zeros} of its {size}, from byte {first} on"))
             }
         };
         let words: Vec<_> = headers.into_iter().chain(body).collect();

@@ -23,7 +23,7 @@ use super::open::{
 use super::steady::Steady;
 use super::xattr::Xattrs;
 use super::{Options, Source};
-use crate::entry::{Entry, Find, Found, Kind, Miss, is_restore_folder};
+use crate::entry::{Entry, Find, Found, Kind, Miss, Missed, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::printable::{printable, printable_path};
 use crate::stop::Stop;
@@ -180,14 +180,11 @@ impl Walk {
             hint => hint,
         };
         let was_folder = hint == Hint::Folder;
-        if was_folder && is_restore_folder(name.to_bytes()) {
-            if self.amount.is_none() {
-                log::info!("leave out {}: a restore works in it, or was interrupted", printable(&self.name));
-            }
-            return None;
-        }
         if self.rules.excludes(&self.name[self.below..], was_folder) {
             return None;
+        }
+        if was_folder && is_restore_folder(name.to_bytes()) {
+            return self.amount.is_none().then(|| Found::Missed(during_restore(&self.name)));
         }
         if self.amount.is_some() && !was_folder {
             // What cannot be looked at now, the walk that opens it will name.
@@ -343,4 +340,11 @@ fn look_into(
         )));
     }
     Ok(())
+}
+
+/// A restore swaps files one by one, so what is read meanwhile may be of no single moment.
+fn during_restore(name: &[u8]) -> Missed {
+    let cause = "left out: a restore works in it, or was interrupted, and what is beside it may be half old and half new; \
+                 when none is on, restore again, which finishes it";
+    Missed { name: name.to_vec(), what: Miss::Skipped, cause: cause.into() }
 }

@@ -478,13 +478,18 @@ fn delete_leaves_the_neighbours_of_a_source_that_is_a_file() {
 
 #[test]
 fn what_is_called_like_the_folder_of_a_restore_does_not_keep_the_rest_from_its_place() {
-    let bench = Bench::new(|source| {
-        fs::create_dir_all(source.join("a/.tarkeep-restore-0123456789abcdef/new")).unwrap();
+    let mut bench = Bench::new(|source| {
         fs::create_dir_all(source.join("a/.tarkeep-restore-notes")).unwrap();
         fs::write(source.join("a/.tarkeep-restore-notes/text"), b"mine").unwrap();
         fs::write(source.join("z"), b"z").unwrap();
     });
     let data = bench.at("data");
+    fs::create_dir_all(data.join("a/.tarkeep-restore-0123456789abcdef/new")).unwrap();
+    // What is archived beside it may be of no single moment.
+    bench.archive = bench.at("beside.tar.gz");
+    let incomplete = bench.tarkeep(&["backup", "-o", bench.archive.to_str().unwrap()], &[]);
+    assert_eq!(incomplete.status.code(), Some(3), "{}", text(&incomplete));
+    assert!(text(&incomplete).contains("a restore works in it, or was interrupted"), "{}", text(&incomplete));
     fs::write(data.join("z"), b"changed").unwrap();
     fs::write(data.join("a/.tarkeep-restore-notes/text"), b"changed").unwrap();
     ok(&bench.restore(&["--force", "--yes"]));
