@@ -33,8 +33,10 @@ pub fn mounts_below(folder: &Path) -> BTreeSet<PathBuf> {
     // The fifth field: see proc(5).
     let points =
         mounts.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    let points = points.map(unescaped).filter(|point| *point != folder && point.is_dir());
-    points.filter_map(|point| point.strip_prefix(&folder).ok().map(Path::to_path_buf)).collect()
+    // Looked at only where they concern us: what is mounted elsewhere may not answer.
+    let below = points.map(unescaped).filter(|point| *point != folder && point.starts_with(&folder));
+    let folders = below.filter(|point| point.is_dir());
+    folders.filter_map(|point| point.strip_prefix(&folder).ok().map(Path::to_path_buf)).collect()
 }
 
 /// A path of `/proc/self/mountinfo`: blanks, line ends and backslashes are three octal digits there.

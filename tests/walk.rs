@@ -516,8 +516,8 @@ fn a_source_that_is_missing_empty_or_odd_fails_at_once() {
     mknodat(CWD, folder.path().join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     symlink("nowhere", folder.path().join("dangling")).unwrap();
     for (name, cause) in [
-        ("missing", "no such file or directory"),
-        ("dangling", "no such file or directory"),
+        ("missing", "does not exist"),
+        ("dangling", "does not exist"),
         ("fine/below", "not a directory"),
         ("empty", "is empty"),
         ("fifo", "neither a folder nor a file"),

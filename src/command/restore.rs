@@ -172,7 +172,7 @@ impl Plan<'_> {
             let targets: Vec<_> = parts.iter().map(|part| part.target.as_path()).collect();
             for part in parts {
                 let mut staging = Staging::begin(&part.target)?;
-                let root = Root::open(&staging.new_tree())?;
+                let root = staging.new_tree()?;
                 let extracted = extract(part, &root, hands)?;
                 let why =
                     extracted.refused.names.iter().chain(&extracted.lost.names).chain(&extracted.cut).next();

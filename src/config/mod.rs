@@ -50,6 +50,8 @@ pub const DEFAULT_JOB: &str = "data";
 pub struct Config {
     /// The jobs to work on, in the order of the file: all of them, or those that were named. At least one.
     pub jobs: Vec<Job>,
+    /// The others of the file. What belongs to them is out of bounds for what removes.
+    pub others: Vec<Job>,
     /// What is logged, in the words of `env_logger`.
     pub log: String,
     /// How it is logged.

@@ -42,12 +42,12 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     )?;
 
     // All jobs are read, so that a mistake in one is found whichever is wanted.
-    let mut jobs = Vec::new();
+    let mut jobs: Vec<Job> = Vec::new();
     for (name, file_job) in names.iter().zip(declared) {
         jobs.push(job(name, Layers { job: Some(&file_job.values), ..layers })?);
     }
     jobs::no_two_in_one_place(&jobs, &file_name)?;
-    jobs.retain(|job| wanted(&job.name));
+    let (jobs, others) = jobs.into_iter().partition(|job| wanted(&job.name));
 
     let log = layers.value(&setting::LOG)?;
     let log_format = layers.value(&setting::LOG_FORMAT)?;
@@ -56,6 +56,7 @@ pub fn load(typed: &Typed, environment: &Environment) -> Result<Config> {
     let shown_log = Shown { value: filters.clone(), ..shown(&setting::LOG, &log) };
     Ok(Config {
         jobs,
+        others,
         log: filters,
         log_format: log_format
             .read(|text| parse::word(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))?,

@@ -42,6 +42,18 @@ impl Root {
         Ok(Self { fd, path: path.to_path_buf() })
     }
 
+    /// Open the folder of this name in an open one. A link is none.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn within(folder: &Self, name: &str) -> Result<Self> {
+        let path = folder.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            openat(&folder.fd, name, flags, Mode::empty()).map_err(|e| Error::io("open folder", &path, e))?;
+        Ok(Self { fd, path })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,10 @@ pub struct Journal {
     pub merged: Vec<Merged>,
     /// Folders whose mode is in the way, from the outermost in.
     pub opened: Vec<Opened>,
+    /// Where several parts are restored, the folder whose journal decides for this one too; as bytes.
+    pub lead: Option<Vec<u8>>,
+    /// The folders for which this journal decides, which are finished before it; as bytes.
+    pub followers: Vec<Vec<u8>>,
 }
 
 /// A folder that is in the new tree and in the target.
@@ -62,11 +66,14 @@ pub struct Opened {
 impl Journal {
     /// Of a restore that begins.
     pub fn extracting(becomes: Option<Vec<u8>>) -> Self {
-        Self { phase: Phase::Extracting, becomes, delete: Vec::new(), merged: Vec::new(), opened: Vec::new() }
+        let phase = Phase::Extracting;
+        let (delete, merged, opened, followers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { phase, becomes, delete, merged, opened, lead: None, followers }
     }
 
     /// Write it, so that after a power failure it is there whole or not at all.
-    pub fn write(&self, folder: &OwnedFd) -> std::io::Result<()> {
+    pub fn write(&self, folder: impl AsFd) -> std::io::Result<()> {
+        let folder = folder.as_fd();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(folder, WRITTEN, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(&serde_json::to_vec(self)?)?;
@@ -76,7 +83,8 @@ impl Journal {
     }
 
     /// Read it. None where there is none: the restore had hardly begun.
-    pub fn read(folder: &OwnedFd) -> std::io::Result<Option<Self>> {
+    pub fn read(folder: impl AsFd) -> std::io::Result<Option<Self>> {
+        let folder = folder.as_fd();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut text = Vec::new();
         match openat(folder, JOURNAL, flags, Mode::empty()) {

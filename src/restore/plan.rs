@@ -84,8 +84,7 @@ pub struct Plan {
 /// # Errors
 /// If something cannot be moved to its place, or away from it: another mount is in the way, what holds archives would have
 /// to make room, or it is not ours to change.
-pub fn plan(new: &Path, target: &Path, wish: &Wish) -> Result<Plan> {
-    let (new, target) = (Root::open(new)?, Root::open(target)?);
+pub fn plan(new: &Root, target: &Root, wish: &Wish) -> Result<Plan> {
     let home = Found::at(target.fd(), c".")
         .map_err(|e| Error::io("look at", target.path(), e))?
         .ok_or_else(|| Error::failed(format!("{} is gone", printable_path(target.path()))))?;
@@ -103,8 +102,8 @@ pub fn plan(new: &Path, target: &Path, wish: &Wish) -> Result<Plan> {
 }
 
 struct Planner<'a> {
-    new: Root,
-    target: Root,
+    new: &'a Root,
+    target: &'a Root,
     /// The target itself.
     home: Found,
     wish: &'a Wish<'a>,
@@ -123,6 +122,8 @@ struct Frame {
     pairs: std::vec::IntoIter<Pair>,
     /// Whether something in it stays, so that it cannot go.
     stays: bool,
+    /// Whether archives are kept in it, or in what is around it: nothing goes that the new tree does not have.
+    spared: bool,
 }
 
 /// What becomes of a folder of the target.
@@ -147,14 +148,15 @@ struct Pair {
 
 impl Planner<'_> {
     fn go_through(&mut self) -> Result<()> {
-        let mut frames = vec![self.enter(Vec::new(), Fate::Merged, self.home)?];
+        let mut frames = vec![self.enter(Vec::new(), Fate::Merged, self.home, false)?];
         while let Some(mut frame) = frames.pop() {
             if let Some(pair) = frame.pairs.next() {
                 let place = joined(&frame.name, &pair.last);
                 let below = self.pair(&mut frame, &place, &pair)?;
+                let spared = frame.spared;
                 frames.push(frame);
                 if let Some((fate, found)) = below {
-                    frames.push(self.enter(place, fate, found)?);
+                    frames.push(self.enter(place, fate, found, spared)?);
                 }
             } else if frame.fate == Fate::Goes && !frame.stays {
                 self.plan.delete.push(frame.name);
@@ -165,7 +167,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, name: Vec<u8>, fate: Fate, found: Found) -> Result<Frame> {
+    fn enter(&mut self, name: Vec<u8>, fate: Fate, found: Found, spared: bool) -> Result<Frame> {
         let shown = self.target.shown(&name);
         let failed = |e| Error::io("look at", &shown, e);
         let theirs = self.target.folder(&name).map_err(|e| Error::io("open folder", &shown, e))?;
@@ -190,7 +192,8 @@ impl Planner<'_> {
         } else if fate != Fate::Passed {
             self.open_up(&name, &found, None)?;
         }
-        Ok(Frame { name, fate, found, pairs: pairs.into_iter(), stays: false })
+        let spared = spared || self.wish.spare.contains(&found.id());
+        Ok(Frame { name, fate, found, pairs: pairs.into_iter(), stays: false, spared })
     }
 
     /// A folder that is in both.
@@ -271,6 +274,10 @@ impl Planner<'_> {
             return Ok(theirs.is_folder().then_some((Fate::MakesRoom, *theirs)));
         }
         if place == FOUND {
+            return Ok(None);
+        }
+        if frame.spared {
+            frame.stays = true;
             return Ok(None);
         }
         let goes = frame.fate == Fate::Goes || self.wish.delete.is_within(place);

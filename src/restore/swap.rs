@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, fchmod,
+    AtFlags, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, fchmod,
     fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with,
     unlinkat,
 };
@@ -30,7 +28,7 @@ const OPEN: u32 = 0o700;
 ///
 /// # Errors
 /// If one cannot be looked at.
-pub fn open_up(new: &Path, target: &Path, opened: &[Opened]) -> Result<()> {
+pub fn open_up(new: &Root, target: &Root, opened: &[Opened]) -> Result<()> {
     each(new, opened, |_, found| Some(found.bits() | OPEN))?;
     each(target, opened, |_, found| Some(found.bits() | OPEN))
 }
@@ -39,15 +37,15 @@ pub fn open_up(new: &Path, target: &Path, opened: &[Opened]) -> Result<()> {
 ///
 /// # Errors
 /// If one cannot be set.
-pub fn close(target: &Path, opened: &[Opened]) -> Result<()> {
+pub fn close(target: &Root, opened: &[Opened]) -> Result<()> {
     // What is in a folder first, as nothing in it can be reached afterwards.
     let opened: Vec<_> = opened.iter().rev().cloned().collect();
     each(target, &opened, |opened, _| opened.bits)
 }
 
-fn each(root: &Path, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option<u32>) -> Result<()> {
+fn each(root: &Root, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option<u32>) -> Result<()> {
     for it in opened {
-        let shown = root.join(OsStr::from_bytes(&it.name));
+        let shown = root.shown(&it.name);
         let failed = |e: Errno| Error::io("set the mode of", &shown, e);
         let set = |found: Option<Found>| {
             let mine =
@@ -56,15 +54,13 @@ fn each(root: &Path, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option
             bits.filter(|(bits, now)| bits != now).map(|(bits, _)| bits)
         };
         if it.name.is_empty() {
-            let found = Found::at(CWD, &c_path(root)?).map_err(failed)?;
-            if let Some(bits) = set(found) {
-                let set = std::fs::set_permissions(root, std::fs::Permissions::from_mode(bits));
-                set.map_err(|e| Error::io("set the mode of", &shown, e))?;
+            if let Some(bits) = set(Found::at(root.fd(), c".").map_err(failed)?) {
+                fchmod(root.fd(), Mode::from_raw_mode(bits)).map_err(failed)?;
             }
             continue;
         }
         let (above, last) = split(&it.name);
-        let above = match Root::open(root)?.folder(above) {
+        let above = match root.folder(above) {
             Ok(above) => above,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(e) => return Err(failed(e)),
@@ -77,19 +73,11 @@ fn each(root: &Path, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option
     Ok(())
 }
 
-fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.join(".").as_os_str().as_bytes()).map_err(|_| Error::io("look at", path, Errno::INVAL))
-}
-
 /// Remove these names. Those that are gone already are no trouble.
 ///
 /// # Errors
 /// If one cannot be removed.
-pub fn remove(target: &Path, delete: &[Vec<u8>]) -> Result<()> {
-    if delete.is_empty() {
-        return Ok(());
-    }
-    let root = Root::open(target)?;
+pub fn remove(root: &Root, delete: &[Vec<u8>]) -> Result<()> {
     for name in delete {
         let shown = root.shown(name);
         let (folder, last) = split(name);
@@ -114,16 +102,15 @@ pub fn remove(target: &Path, delete: &[Vec<u8>]) -> Result<()> {
     Ok(())
 }
 
-/// The new tree becomes this folder, where there was none.
+/// The new tree, so called in the folder of the restore, becomes this folder, where there was none.
 ///
 /// # Errors
 /// With the cause `AlreadyExists` if something has the name by now.
-pub fn become_folder(new: &Path, home: &Path, name: &[u8]) -> Result<()> {
-    let home_root = Root::open(home)?;
-    let target = home_root.shown(name);
+pub fn become_folder(staging: &Root, new: &str, home: &Root, name: &[u8]) -> Result<()> {
+    let target = home.shown(name);
     let to = OsStr::from_bytes(name);
-    let renamed = match renameat_with(CWD, new, home_root.fd(), to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => renameat(CWD, new, home_root.fd(), to),
+    let renamed = match renameat_with(staging.fd(), new, home.fd(), to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => renameat(staging.fd(), new, home.fd(), to),
         other => other,
     };
     match renamed {
@@ -141,9 +128,8 @@ pub fn become_folder(new: &Path, home: &Path, name: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// If something cannot be moved.
-pub fn merge(new: &Path, target: &Path, old: &Path, merged: &[Merged]) -> Result<()> {
+pub fn merge(new: &Root, target: &Root, old: &Root, merged: &[Merged]) -> Result<()> {
     let times = merged.iter().filter(|it| !it.kept).map(|it| (it.name.as_slice(), it.time)).collect();
-    let (new, target, old) = (Root::open(new)?, Root::open(target)?, Root::open(old)?);
     let mut merge = Merge { new, target, old, times, count: 0 };
     let mut frames = vec![merge.enter(Vec::new())?];
     while let Some(mut frame) = frames.pop() {
@@ -161,10 +147,10 @@ pub fn merge(new: &Path, target: &Path, old: &Path, merged: &[Merged]) -> Result
 }
 
 struct Merge<'a> {
-    new: Root,
-    target: Root,
+    new: &'a Root,
+    target: &'a Root,
     /// Where what makes room goes.
-    old: Root,
+    old: &'a Root,
     /// Of the folders that get the metadata of the new tree, the time that they had there.
     times: BTreeMap<&'a [u8], Timestamp>,
     /// The last name that was given in there.
@@ -188,7 +174,7 @@ impl Merge<'_> {
 
     fn folders(&self, name: &[u8]) -> Result<(OwnedFd, OwnedFd)> {
         let open = |root: &Root| root.folder(name).map_err(|e| Error::io("open folder", root.shown(name), e));
-        Ok((open(&self.new)?, open(&self.target)?))
+        Ok((open(self.new)?, open(self.target)?))
     }
 
     fn again(&self, frame: &mut Frame) -> Result<(OwnedFd, OwnedFd)> {
@@ -244,7 +230,7 @@ impl Merge<'_> {
                 // An interrupted restore may have used some of the numbers.
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {}
                 // A folder of an overlay's lower layers cannot be moved.
-                Err(Errno::XDEV) => return tree::remove(self.target.path(), OsStr::from_bytes(name)),
+                Err(Errno::XDEV) => return tree::remove(self.target, OsStr::from_bytes(name)),
                 other => {
                     let shown = self.target.shown(name);
                     return other.map_err(|e| Error::io("move out of the way", shown, e));
@@ -277,10 +263,19 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
             }
         }
     }
-    let mut value = vec![0; LARGEST];
+    let (mut value, mut now) = (vec![0; LARGEST], vec![0; LARGEST]);
     for name in ours {
         let length = fgetxattr(from, &name, &mut value[..])?;
-        fsetxattr(to, &name, &value[..length], XattrFlags::empty())?;
+        let value = &value[..length];
+        if fgetxattr(to, &name, &mut now[..]).is_ok_and(|length| now[..length] == *value) {
+            continue;
+        }
+        match fsetxattr(to, &name, value, XattrFlags::empty()) {
+            // SELinux labels what is made, and lets few change a label, were it to the same one.
+            Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP) if name.to_bytes().starts_with(b"security.") => {
+            }
+            set => set?,
+        }
     }
     Ok(())
 }
@@ -309,9 +304,8 @@ fn attributes(folder: &OwnedFd) -> Result<Vec<CString>, Errno> {
 ///
 /// # Errors
 /// If it cannot be set.
-pub fn set_time(folder: &Path, time: Timestamp) -> Result<()> {
-    let root = Root::open(folder)?;
-    futimens(root.fd(), &times(time)).map_err(|e| Error::io("set the time of", folder, e))
+pub fn set_time(folder: &Root, time: Timestamp) -> Result<()> {
+    futimens(folder.fd(), &times(time)).map_err(|e| Error::io("set the time of", folder.path(), e))
 }
 
 fn times(time: Timestamp) -> Timestamps {

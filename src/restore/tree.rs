@@ -3,7 +3,6 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, chmodat, fchmod, unlinkat};
 use rustix::io::Errno;
@@ -20,18 +19,17 @@ const OPEN: Mode = Mode::RWXU;
 ///
 /// # Errors
 /// If something cannot be removed. The rest of it may be gone.
-pub fn remove(folder: &Path, name: &OsStr) -> Result<()> {
-    let root = Root::open(folder)?;
-    let mut frames: Vec<Frame> = Frame::enter(&root, name.as_bytes().to_vec())?.into_iter().collect();
+pub fn remove(root: &Root, name: &OsStr) -> Result<()> {
+    let mut frames: Vec<Frame> = Frame::enter(root, name.as_bytes().to_vec())?.into_iter().collect();
     while let Some(mut frame) = frames.pop() {
         let Some(last) = frame.names.next() else {
-            frame.leave(&root)?;
+            frame.leave(root)?;
             continue;
         };
-        let below = frame.remove(&root, &last)?;
+        let below = frame.remove(root, &last)?;
         frames.push(frame);
         if let Some(name) = below {
-            frames.extend(Frame::enter(&root, name)?);
+            frames.extend(Frame::enter(root, name)?);
         }
     }
     Ok(())

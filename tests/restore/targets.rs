@@ -12,6 +12,7 @@ use super::bench::{Bench, ok, same};
 use super::common::disk::{run, soon};
 use super::common::program::{TARKEEP, stderr as text};
 use super::common::skip;
+use super::common::trace::may_inject;
 use super::common::tree::fingerprint;
 
 const REPLACE: [&str; 3] = ["--force", "--delete", "--yes"];
@@ -381,4 +382,136 @@ fn of_several_sources_all_are_restored_or_none() {
     assert!(run("chattr", &["-i", two.join("file").to_str().unwrap()]));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert_eq!(is, [b"new", b"new"], "{}", text(&output));
+}
+
+/// As SELinux has it, which gives everything a label when it is made and lets hardly anybody give another.
+#[test]
+fn a_label_that_the_system_does_not_let_be_changed_keeps_nothing_from_its_place() {
+    if !may_inject("fsetxattr:error=EACCES") {
+        return;
+    }
+    let label = |folder: &Path, value: &[u8]| setxattr(folder, "security.label", value, XattrFlags::empty());
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("folder")).unwrap();
+        fs::write(source.join("folder/file"), b"archived").unwrap();
+        let _ = label(&source.join("folder"), b"one");
+    });
+    let folder = bench.at("data").join("folder");
+    if label(&folder, b"two").is_err() {
+        return skip("attributes of the system, and the right to set them");
+    }
+    fs::write(folder.join("file"), b"changed").unwrap();
+    // The first call gives the new folder its label, the second would give it to the one that is there.
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsetxattr"]);
+    command.args(["-e", "inject=fsetxattr:error=EACCES:when=2+", TARKEEP, "restore"]).arg(&bench.archive);
+    command
+        .args(REPLACE)
+        .env("TARKEEP_SOURCE", bench.at("data"))
+        .env("TARKEEP_DESTINATION", bench.folder.path());
+    ok(&command.output().unwrap());
+    assert_eq!(fs::read(folder.join("file")).unwrap(), b"archived");
+    bench.no_litter();
+}
+
+/// Two sources that belong together, as a database's tables and its journal: never one of this night and one of another.
+#[test]
+fn several_sources_are_restored_all_or_none_wherever_it_is_killed() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"old").unwrap());
+    let [one, two] = ["one", "two"].map(|name| bench.at(name));
+    let write = |what: &str| {
+        for source in [&one, &two] {
+            fs::write(source.join("file"), what).unwrap();
+        }
+    };
+    let read = || [&one, &two].map(|source| fs::read_to_string(source.join("file")).unwrap());
+    for source in [&one, &two] {
+        fs::create_dir(source).unwrap();
+    }
+    write("archived");
+    let sources = format!("{},{}", one.display(), two.display());
+    let archive = bench.at("both.tar.gz");
+    let run = |arguments: &[&str], step: &str| {
+        bench.tarkeep(arguments, &[("TARKEEP_SOURCE", &sources), ("TARKEEP_FAILPOINT", step)])
+    };
+    ok(&run(&["backup", "-o", archive.to_str().unwrap()], ""));
+    let archive = archive.to_str().unwrap();
+    for (step, outcome) in [
+        ("restore-follower-noted", "now"),
+        ("restore-noted", "archived"),
+        ("restore-deleted", "archived"),
+        ("restore-swapped", "archived"),
+    ] {
+        // Whichever of the two is restored from next, and be it somewhere else in it.
+        for next in [&one, &two] {
+            write("now");
+            let all = [&["restore", archive], &REPLACE[..]].concat();
+            assert_eq!(run(&all, step).status.code(), None, "{step}: it was killed");
+            let elsewhere = next.join("elsewhere");
+            ok(&run(&["restore", archive, "--to", elsewhere.to_str().unwrap()], ""));
+            fs::remove_dir_all(elsewhere).unwrap();
+            let other = if next == &one { &two } else { &one };
+            if outcome == "archived" {
+                assert_eq!(read(), [outcome; 2], "{step} {}", next.display());
+            }
+            // What was not decided is undone in the other one as well when somebody comes there.
+            let elsewhere = other.join("elsewhere");
+            ok(&run(&["restore", archive, "--to", elsewhere.to_str().unwrap()], ""));
+            fs::remove_dir_all(elsewhere).unwrap();
+            assert_eq!(read(), [outcome; 2], "{step} {}", next.display());
+            for source in [&one, &two] {
+                assert_eq!(source.read_dir().unwrap().count(), 1, "{step}: {}", source.display());
+            }
+        }
+    }
+}
+
+/// What was made since is not taken for what was there before: where all is in its place, nothing is done again.
+#[test]
+fn a_restore_that_was_killed_when_all_was_in_its_place_deletes_nothing_later() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"archived").unwrap());
+    let data = bench.at("data");
+    fs::write(data.join("upload"), b"before").unwrap();
+    let killed = bench.tarkeep(
+        &[&["restore", bench.archive.to_str().unwrap()], &REPLACE[..]].concat(),
+        &[("TARKEEP_FAILPOINT", "restore-done")],
+    );
+    assert_eq!(killed.status.code(), None);
+    assert!(!data.join("upload").exists());
+    fs::write(data.join("upload"), b"since").unwrap();
+    ok(&bench.restore(&["--to", data.join("elsewhere").to_str().unwrap()]));
+    assert_eq!(fs::read(data.join("upload")).unwrap(), b"since");
+    bench.no_litter();
+}
+
+#[test]
+fn delete_removes_nothing_where_another_job_keeps_its_archives() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("backups/2026-11-20")).unwrap();
+        fs::write(source.join("backups/2026-11-20/01-00-00.tar.gz"), b"monday").unwrap();
+    });
+    let data = bench.at("data");
+    let config = format!(
+        "[[job]]\nname = \"a\"\nsource = {data:?}\ndestination = {:?}\n\n[[job]]\nname = \"b\"\nsource = {:?}\ndestination = {:?}\n",
+        bench.folder.path(),
+        bench.at("other"),
+        data.join("backups"),
+    );
+    fs::create_dir(bench.at("other")).unwrap();
+    fs::write(bench.at("jobs.toml"), config).unwrap();
+    fs::create_dir_all(data.join("backups/2026-11-21")).unwrap();
+    fs::create_dir_all(data.join("backups/.tarkeep")).unwrap();
+    let since = ["2026-11-21/01-00-00.tar.gz", ".tarkeep/b.json", "of another pattern.tar.gz"];
+    for name in since {
+        fs::write(data.join("backups").join(name), b"since").unwrap();
+    }
+    fs::write(data.join("goes"), b"").unwrap();
+    let mut command = Command::new(TARKEEP);
+    command.env_clear().env("TARKEEP_CONFIG", bench.at("jobs.toml"));
+    command.args(["restore", "--job", "a"]).arg(&bench.archive).args(REPLACE);
+    ok(&command.output().unwrap());
+    for name in since {
+        assert!(data.join("backups").join(name).exists(), "{name}");
+    }
+    assert!(!data.join("goes").exists());
 }

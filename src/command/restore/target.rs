@@ -20,7 +20,7 @@ use crate::sys;
 /// archive at hand.
 pub fn spare(config: &Config, archive: &Path) -> Vec<(u64, u64)> {
     let mut paths = vec![archive.to_path_buf()];
-    for job in &config.jobs {
+    for job in config.jobs.iter().chain(&config.others) {
         paths.push(job.destination.clone());
         paths.extend(job.state.clone());
         // For targets within the destination.
@@ -35,7 +35,7 @@ pub fn spare(config: &Config, archive: &Path) -> Vec<(u64, u64)> {
 fn not_the_archives(target: &Path, config: &Config) -> Result<()> {
     let id = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
     let Some(target_id) = id(target) else { return Ok(()) };
-    if config.jobs.iter().all(|job| id(&job.destination) != Some(target_id)) {
+    if config.jobs.iter().chain(&config.others).all(|job| id(&job.destination) != Some(target_id)) {
         return Ok(());
     }
     Err(Error::usage(format!(
