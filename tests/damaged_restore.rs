@@ -108,7 +108,7 @@ impl<'a> Bench<'a> {
             assert_eq!(tree, self.tree, "{when}: {said}");
         } else if self.ours {
             // Whatever is missing or not as it was is named, or stands behind the place from which on nothing is left.
-            let from = said.split("everything ").nth(1).and_then(|rest| rest.split(" is lost: ").next());
+            let from = said.split("everything ").nth(1).and_then(|rest| rest.split(" is lost, ").next());
             let from = from.map(|from| from.trim_start_matches("from ").trim_end_matches(" on"));
             let from = from.map(|from| from.trim_start_matches("after the beginning of "));
             for (name, line) in &self.tree {

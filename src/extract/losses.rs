@@ -71,8 +71,8 @@ impl Losses {
         let emptied: Vec<_> = emptied.collect();
         for (place, partial) in &emptied {
             if !partial.headers {
-                extracted.entries -= 1;
-                extracted.bytes -= partial.size;
+                extracted.entries = extracted.entries.saturating_sub(1);
+                extracted.bytes = extracted.bytes.saturating_sub(partial.size);
             }
             self.gone.note(format!("{}: {}", printable(place), partial.why));
         }
@@ -90,6 +90,10 @@ impl Losses {
             }
             extracted.bytes = extracted.bytes.saturating_sub(partial.zeros);
             extracted.partial.note(format!("{}: {}", printable(&place), partial.words()));
+            if partial.headers && partial.size == 0 {
+                // What the target has of that folder says more than what was made up for it.
+                extracted.implied.insert(place);
+            }
         }
     }
 }

@@ -61,8 +61,17 @@ pub fn extract_stream(
     };
     let mut stream = Stream::new(input()?);
     let mut last = None;
-    let read = extraction.read(&mut stream, &mut last);
-    let read = read.and_then(|()| extraction.stand_in(input, &mut last));
+    let mut read = extraction.read(&mut stream, &mut last);
+    match &read {
+        Ok(()) => read = extraction.stand_in(input, &mut last),
+        // Where the stream ends for us, links to what stands before that are made all the same.
+        Err(No::Refused(_) | No::Cut(_)) if hands.salvage => {
+            if let Err(No::Failed(error)) = extraction.stand_in(input, &mut None) {
+                read = Err(No::Failed(error));
+            }
+        }
+        Err(_) => {}
+    }
     hands.stop.check()?;
     match read {
         Ok(()) => {}
@@ -76,7 +85,9 @@ pub fn extract_stream(
                 0 => format!("from {place} on"),
                 _ => format!("after the beginning of {place}"),
             };
-            extraction.extracted.cut = Some(format!("everything {from} is lost: {why}"));
+            extraction.extracted.cut = Some(format!(
+                "everything {from} is lost, and what stands before it could not be checked: {why}"
+            ));
         }
         Err(No::Failed(error)) => return Err(error),
     }
@@ -150,6 +161,25 @@ impl Extraction<'_> {
             return Ok(());
         }
         let mut found = BTreeSet::new();
+        let read = self.stand_in_for(&links, &mut found, input, last);
+        for place in links.values().flatten().filter(|place| !found.contains(*place)) {
+            if read.is_ok() {
+                self.refuse(place, "a hard link to no file of the archive");
+            } else {
+                let name = printable(place);
+                self.extracted.lost.note(format!("{name}: the file that it is a link to was not found"));
+            }
+        }
+        read
+    }
+
+    fn stand_in_for(
+        &mut self,
+        links: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+        found: &mut BTreeSet<Vec<u8>>,
+        input: &dyn Fn() -> Result<Input>,
+        last: &mut Option<Vec<u8>>,
+    ) -> Result<(), No> {
         let mut stream = Stream::new(input().map_err(No::Failed)?);
         while let Some(mut member) = stream.next_member()? {
             self.hands.stop.check().map_err(No::Failed)?;
@@ -179,9 +209,6 @@ impl Extraction<'_> {
                     Err(no) => return Err(no),
                 }
             }
-        }
-        for place in links.values().flatten().filter(|place| !found.contains(*place)) {
-            self.refuse(place, "a hard link to no file of the archive");
         }
         Ok(())
     }

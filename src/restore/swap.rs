@@ -16,7 +16,7 @@ use super::found::{Found, joined, names};
 use super::journal::{Merged, Opened};
 use super::tree;
 use crate::entry::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause_text};
 use crate::extract::{Root, split};
 use crate::printable::printable_path;
 use crate::sys;
@@ -210,8 +210,17 @@ impl Merge<'_> {
         let name = frame.name.as_slice();
         if let Some(time) = self.times.get(name) {
             // After its content, which changed its time.
-            copy_metadata(&from, &to, *time)
-                .map_err(|e| Error::io("set the metadata of", self.target.shown(name), e))?;
+            match copy_metadata(&from, &to, *time) {
+                // Even root may lack the right, in a container or on a network's disk, and will lack it the next time too.
+                Err(e @ (Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::NOTSUP)) => {
+                    let shown = printable_path(&self.target.shown(name));
+                    log::warn!(
+                        "{shown} keeps owner, mode, attributes or time as they were: {}",
+                        cause_text(&e.into())
+                    );
+                }
+                copied => copied.map_err(|e| Error::io("set the metadata of", self.target.shown(name), e))?,
+            }
         }
         if name.is_empty() {
             return Ok(());

@@ -340,6 +340,26 @@ fn of_a_file_that_was_cut_off_the_beginning_is_saved() {
     }
 }
 
+/// The file that a link was to stands in the stream before its end, and is not asked for by its own name.
+#[test]
+fn a_link_alone_is_saved_out_of_a_stream_that_ends_early() {
+    let bench = Bench::new(|source| {
+        fs::write(source.join("a"), b"linked").unwrap();
+        fs::hard_link(source.join("a"), source.join("b")).unwrap();
+        fs::write(source.join("c"), vec![7; 1_000_000]).unwrap();
+    });
+    let archive = bench.at("cut.tar");
+    ok(&bench.tarkeep(&["backup", "--codec", "none", "-o", archive.to_str().unwrap()], &[]));
+    fs::File::options().write(true).open(&archive).unwrap().set_len(500_000).unwrap();
+    let out = bench.at("out");
+    let name = bench.name("b");
+    let arguments = ["restore", archive.to_str().unwrap(), &name, "--salvage", "--to", out.to_str().unwrap()];
+    let output = bench.tarkeep(&arguments, &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    assert!(text(&output).contains("what stands before it could not be checked"), "{}", text(&output));
+    assert_eq!(fs::read(bench.below("out").join("b")).unwrap(), b"linked");
+}
+
 #[test]
 fn a_restore_killed_at_any_step_is_undone_or_finished_by_the_next() {
     let bench = Bench::new(everything);

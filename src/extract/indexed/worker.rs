@@ -83,7 +83,12 @@ impl<'a> Worker<'a> {
                 Ok(())
             }
             Wanted::Headers { place, .. } => {
-                let member = self.member(raw)?;
+                let member = match self.member(raw) {
+                    Ok(member) => member,
+                    Err(error) => {
+                        return self.extraction.survive(error, |losses, why| wanted.lost(losses, why));
+                    }
+                };
                 self.extracted.entries += 1;
                 self.extracted.bytes += member.size;
                 self.extraction.hands.progress.entry();
