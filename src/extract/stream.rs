@@ -189,7 +189,7 @@ impl Extraction<'_> {
             }
             *last = Some(member.name.clone());
             self.restrain(&mut member);
-            let (first, size) = (&places[0], member.size);
+            let (first, size, partial) = (&places[0], member.size, self.extracted.partial.count);
             for (number, place) in places.iter().enumerate() {
                 let made = if number == 0 {
                     self.entry(member.clone(), place, &mut stream)
@@ -206,7 +206,12 @@ impl Extraction<'_> {
                         self.extracted.bytes += if made && number == 0 { size } else { 0 };
                     }
                     Err(No::Refused(why)) => self.refuse(place, &why),
-                    Err(no) => return Err(no),
+                    Err(no) => {
+                        if self.extracted.partial.count > partial {
+                            found.insert(place.clone());
+                        }
+                        return Err(no);
+                    }
                 }
             }
         }

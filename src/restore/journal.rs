@@ -36,11 +36,23 @@ pub struct Journal {
     /// Folders that are in both, from the outermost in.
     pub merged: Vec<Merged>,
     /// Folders whose mode is in the way, from the outermost in.
+    #[serde(default)]
     pub opened: Vec<Opened>,
-    /// Where several parts are restored, the folder whose journal decides for this one too; as bytes.
-    pub lead: Option<Vec<u8>>,
+    /// Where several parts are restored, the one whose journal decides for this one too.
+    #[serde(default)]
+    pub lead: Option<Lead>,
     /// The folders for which this journal decides, which are finished before it; as bytes.
+    #[serde(default)]
     pub followers: Vec<Vec<u8>>,
+}
+
+/// Whose journal decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lead {
+    /// Its folder, as bytes.
+    pub folder: Vec<u8>,
+    /// Device and inode of the folder around that: where they are the same, its disk is there.
+    pub home: (u64, u64),
 }
 
 /// A folder that is in the new tree and in the target.

@@ -244,13 +244,13 @@ impl Planner<'_> {
                 self.plan.left_out.push(place.to_vec());
                 Ok(None)
             }
+            Some(ours) if spared || frame.spared && (ours.is_folder() || theirs.is_folder()) => {
+                Err(self.holds_archives(place))
+            }
             Some(ours) => {
                 self.can_leave(frame, place, theirs)?;
                 if ours.is_folder() {
                     self.open_up(place, ours, Some(ours.bits()))?;
-                }
-                if spared {
-                    return Err(self.holds_archives(place));
                 }
                 Ok(theirs.is_folder().then_some((Fate::MakesRoom, *theirs)))
             }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::found::all_names;
-use super::journal::{JOURNAL, Journal, Phase};
+use super::journal::{JOURNAL, Journal, Lead, Phase};
 use super::plan::{Plan, Wish, plan};
 use super::{swap, tree};
 use crate::entry::{RESTORE_FOLDER, is_restore_folder};
@@ -82,33 +82,37 @@ impl Staging {
                 .map_err(|e| Error::io("make folder", folder.path().join(name), e))
         };
         make(&home, &name, Mode::RWXU)?;
-        let mut staging = Self::open(home, name)?
+        let mut staging = Self::open(home, name, false)?
             .ok_or_else(|| Error::failed("another restore took the folder of this one: try again"))?;
         staging.becomes.clone_from(&becomes);
-        staging.undo = true;
         // What is made in it is not to have the ACL that the folder around it hands down.
         let _ = fremovexattr(staging.folder.fd(), DEFAULT_ACL);
         // What becomes a folder of its own is made as mkdir makes one; all else is nobody's business yet.
         let mode = if exists { Mode::RWXU } else { Mode::RWXU | Mode::RWXG | Mode::RWXO };
-        make(&staging.folder, NEW, mode)?;
+        make(&staging.folder, NEW, mode).inspect_err(|_| {
+            // As good as can be: it is empty, and nobody would know of it.
+            let _ = unlinkat(staging.home.fd(), &staging.name, AtFlags::REMOVEDIR);
+        })?;
+        // What somebody else has put under its name is theirs, and what we make in it is ours, whatever modes and owners
+        // the file system knows.
+        if owner(&staging.folder)?.0 != owner(&staging.new_tree()?)?.0 {
+            return Err(exchanged(&staging.folder));
+        }
+        staging.undo = true;
         make(&staging.folder, OLD, Mode::RWXU)?;
         staging.journal = Journal::extracting(becomes);
         staging.note()?;
         Ok(staging)
     }
 
-    /// The folder of a restore that has this name, if nobody works in it.
-    fn open(home: Root, name: String) -> Result<Option<Self>> {
+    /// The folder of a restore that has this name, if nobody works in it. One that was `left` has to be ours, and nobody
+    /// else may write to it: others could have laid it down with a journal of their own.
+    fn open(home: Root, name: String, left: bool) -> Result<Option<Self>> {
         let folder = Root::within(&home, &name)?;
-        let failed = |doing: &str, e| Error::io(doing, folder.path(), e);
-        let about = fstat(folder.fd()).map_err(|e| failed("look at", e))?;
-        // What stands in the folder of somebody else, and what somebody else may write to, tells us nothing.
-        if about.st_uid != geteuid().as_raw() || about.st_mode & 0o077 != 0 {
-            let shown = printable_path(folder.path());
-            return Err(Error::failed(format!(
-                "{shown} was exchanged: who else may write to what is around it?"
-            )));
+        if left && !is_private(&folder)? {
+            return Err(exchanged(&folder));
         }
+        let failed = |doing: &str, e| Error::io(doing, folder.path(), e);
         match flock(folder.fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
@@ -149,47 +153,80 @@ impl Staging {
     /// # Errors
     /// If something fails: what is not in its place by then gets it with the next restore.
     pub fn swap(mut all: Vec<Self>) -> Result<()> {
+        if let Err(error) = Self::agree(&mut all) {
+            // The one that decides for the others goes last.
+            while all.pop().is_some() {}
+            return Err(error);
+        }
+        all.iter_mut().for_each(|one| one.undo = false);
+        failpoint("restore-noted");
+        Self::finish(&mut all)
+    }
+
+    /// Write the journals, that of the first last: it decides for all of them, from then on and not before.
+    fn agree(all: &mut [Self]) -> Result<()> {
         let Some((lead, followers)) = all.split_first_mut() else { return Ok(()) };
-        for follower in &mut *followers {
-            follower.journal.lead = Some(lead.whole_path()?);
-            lead.journal.followers.push(follower.whole_path()?);
+        if followers.is_empty() {
+            return lead.note();
+        }
+        for part in std::iter::once(&*lead).chain(&*followers) {
+            if !is_private(&part.folder)? {
+                return Err(Error::failed(format!(
+                    "several parts cannot be restored at once where the file system does not keep owners and modes, as around \
+                     {}: restore them one by one, with a PATH",
+                    printable_path(part.folder.path())
+                )));
+            }
+        }
+        lead.journal.followers = followers.iter().map(Self::whole_path).collect::<Result<_>>()?;
+        lead.journal.phase = Phase::Extracting;
+        lead.note()?;
+        let home = fstat(lead.home.fd()).map_err(|e| Error::io("look at", lead.home.path(), e))?;
+        let decides = Lead { folder: lead.whole_path()?, home: (home.st_dev, home.st_ino) };
+        for follower in followers {
+            follower.journal.lead = Some(decides.clone());
             follower.note()?;
             failpoint("restore-follower-noted");
         }
-        lead.note()?;
-        lead.undo = false;
-        followers.iter_mut().for_each(|follower| follower.undo = false);
-        failpoint("restore-noted");
-        // The one that decides for the others goes last.
-        followers.iter_mut().try_for_each(Self::finish)?;
-        lead.finish()
+        lead.journal.phase = Phase::Swapping;
+        lead.note()
     }
 
     fn whole_path(&self) -> Result<Vec<u8>> {
-        let path = self.folder.path();
-        let whole = std::path::absolute(path).map_err(|e| Error::io("look at", path, e))?;
-        Ok(whole.into_os_string().into_encoded_bytes())
+        let path = self.home.path();
+        let home = path.canonicalize().map_err(|e| Error::io("look at", path, e))?;
+        Ok(home.join(&self.name).into_os_string().into_encoded_bytes())
     }
 
-    fn finish(&mut self) -> Result<()> {
-        let journal = &self.journal;
-        match &journal.becomes {
-            Some(name) => {
+    /// Give everything its place, then clear up: of the first last, so that as long as it has a new tree all the others are
+    /// still to be found.
+    fn finish(all: &mut [Self]) -> Result<()> {
+        let Some((lead, followers)) = all.split_first_mut() else { return Ok(()) };
+        followers.iter_mut().try_for_each(Self::place)?;
+        lead.place()?;
+        followers.iter_mut().try_for_each(|one| one.clear())?;
+        lead.clear()
+    }
+
+    /// Give everything of this one its place, if it has not got it already.
+    fn place(&mut self) -> Result<()> {
+        if self.has_new()? {
+            if let Some(name) = &self.journal.becomes {
                 if let Err(error) = swap::become_folder(&self.folder, NEW, &self.home, name) {
-                    // Somebody made it meanwhile. Nobody has anything of ours, and never will.
-                    self.undo = error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
+                    // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
+                    let alone = self.journal.lead.is_none() && self.journal.followers.is_empty();
+                    self.undo = alone && error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
                     return Err(error);
                 }
+            } else {
+                self.replace().map_err(|e| {
+                    Error::failed(format!(
+                        "{e}; in {} some of the old is replaced and some is not: mend that, and the next restore to there \
+                         finishes it",
+                        printable_path(self.home.path())
+                    ))
+                })?;
             }
-            // All was in its place already when it was interrupted: see `remove`.
-            None if !self.has_new()? => {}
-            None => self.replace().map_err(|e| {
-                Error::failed(format!(
-                    "{e}; in {} some of the old is replaced and some is not: mend that, and the next restore to there \
-                     finishes it",
-                    printable_path(self.home.path())
-                ))
-            })?,
         }
         failpoint("restore-swapped");
         self.sync()?;
@@ -200,8 +237,13 @@ impl Staging {
         }
         self.sync_folder()?;
         failpoint("restore-done");
+        Ok(())
+    }
+
+    /// Remove our folder, now that everything has its place.
+    fn clear(&self) -> Result<()> {
         self.remove()?;
-        // Our own folder stood in the target, and its going changed the target's time again.
+        // It stood in the target, and its going changed the target's time again.
         let own = self.journal.merged.iter().find(|merged| merged.name.is_empty() && !merged.kept);
         own.map_or(Ok(()), |merged| swap::set_time(&self.home, merged.time))
     }
@@ -214,12 +256,21 @@ impl Staging {
         }
     }
 
-    fn replace(&self) -> Result<()> {
-        let (new, journal) = (self.new_tree()?, &self.journal);
-        swap::open_up(&new, &self.home, &journal.opened)?;
+    fn replace(&mut self) -> Result<()> {
+        let new = self.new_tree()?;
+        swap::open_up(&new, &self.home, &self.journal.opened)?;
         // First, as taking a name out of a folder changes the time that the folder is given with its content.
-        swap::remove(&self.home, &journal.delete)?;
+        swap::remove(&self.home, &self.journal.delete)?;
         failpoint("restore-deleted");
+        if !self.journal.delete.is_empty() {
+            // What is made under such a name from here on is somebody's, and not removed by who finishes this.
+            self.sync()?;
+            self.journal.delete.clear();
+            if let Err(error) = self.note() {
+                log::warn!("{error}");
+            }
+        }
+        let journal = &self.journal;
         swap::merge(&new, &self.home, &Root::within(&self.folder, OLD)?, &journal.merged)?;
         swap::close(&self.home, &journal.opened)
     }
@@ -233,7 +284,7 @@ impl Staging {
     }
 
     /// What an interrupted restore has noted.
-    fn left(&self) -> Result<Option<Journal>> {
+    fn noted(&self) -> Result<Option<Journal>> {
         Journal::read(self.folder.fd()).map_err(|e| Error::io("read the journal in", self.folder.path(), e))
     }
 
@@ -324,84 +375,143 @@ pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
 /// Finish or undo what was left in the folder of this name, if it is still there and nobody works in it.
 fn recover_one(home: &Path, name: &OsStr, recovered: &mut Vec<Recovered>) -> Result<()> {
     let folder = home.join(name);
-    let (Some(name), true) = (name.to_str(), folder.is_dir()) else { return Ok(()) };
-    let Some(mut staging) = Staging::open(Root::open(home)?, name.to_owned())? else { return Ok(()) };
-    match staging.left()? {
-        Some(journal) if journal.phase == Phase::Swapping => {
-            if let Some(lead) = journal.lead.as_deref().map(|lead| PathBuf::from(OsStr::from_bytes(lead))) {
-                if decides(&lead)? {
-                    // That finishes this one too, which nobody may hold then.
-                    drop(staging);
-                    let (home, name) = (lead.parent(), lead.file_name());
-                    return home.zip(name).map_or(Ok(()), |(home, name)| recover_one(home, name, recovered));
-                }
-                staging.take_back()?;
-                recovered.push(Recovered::Undone(folder));
-                return Ok(());
-            }
+    if !is_there(&folder)? {
+        return Ok(());
+    }
+    let Some(mut staging) = left(&folder)? else { return Ok(()) };
+    let Some(journal) = staging.noted()? else {
+        // Not begun yet, or over: which of the two, nobody knows.
+        if staging.is_empty()? {
+            return staging.remove();
+        }
+        return undone(staging, recovered);
+    };
+    let lead = journal.lead.as_ref().map(|lead| PathBuf::from(OsStr::from_bytes(&lead.folder)));
+    match (journal.phase, lead) {
+        // One beside the target may be of a neighbour, who is served all the same.
+        (Phase::Extracting, _) => {
             for follower in &journal.followers {
                 let follower = Path::new(OsStr::from_bytes(follower));
-                if let (Some(home), Some(name)) = (follower.parent(), follower.file_name()) {
-                    finish_follower(home, name, recovered)?;
+                if is_there(follower)? {
+                    undone(left(follower)?.ok_or_else(|| at_work(follower))?, recovered)?;
                 }
             }
+            undone(staging, recovered)
+        }
+        (Phase::Swapping, None) => finish_all(staging, journal, recovered),
+        (Phase::Swapping, Some(lead)) if is_there(&lead)? => {
+            // It is served with the one that decides, and nobody may hold it then.
+            drop(staging);
+            let (Some(home), Some(name)) = (lead.parent(), lead.file_name()) else { return Ok(()) };
+            recover_one(home, name, recovered)?;
+            if is_there(&folder)? { Err(at_work(&lead)) } else { Ok(()) }
+        }
+        (Phase::Swapping, Some(lead)) => {
+            if staging.has_new()? {
+                // As long as one of the others is not in its place, the one that decided to go on stays.
+                let home =
+                    lead.parent().and_then(|home| home.metadata().ok()).map(|home| (home.dev(), home.ino()));
+                if home.is_some() && home == journal.lead.as_ref().map(|lead| lead.home) {
+                    return undone(staging, recovered);
+                }
+                return Err(Error::failed(format!(
+                    "a restore that was interrupted waits in {} for what {} says, which is not there: mount its disk; if \
+                     that is gone for good, remove the first, and nothing of it is restored",
+                    printable_path(&folder),
+                    printable_path(&lead)
+                )));
+            }
             staging.journal = journal;
-            end(staging, recovered)
-        }
-        // Not begun yet, or over: which of the two, nobody knows.
-        None if staging.is_empty()? => staging.remove(),
-        // One beside the target may be of a neighbour, who is served all the same.
-        _ => {
-            staging.take_back()?;
-            recovered.push(Recovered::Undone(folder));
-            Ok(())
+            finished(&staging, recovered)
         }
     }
 }
 
-/// One for which another's journal has decided. Where it is not there any more, it was finished.
-fn finish_follower(home: &Path, name: &OsStr, recovered: &mut Vec<Recovered>) -> Result<()> {
-    let (Some(name), true) = (name.to_str(), home.join(name).is_dir()) else { return Ok(()) };
-    let Some(mut staging) = Staging::open(Root::open(home)?, name.to_owned())? else {
-        let shown = printable_path(&home.join(name));
-        return Err(Error::failed(format!("another restore works in {shown}: try again when it is done")));
-    };
-    match staging.left()? {
-        Some(journal) if journal.phase == Phase::Swapping => staging.journal = journal,
-        // All but the folder itself was gone.
-        _ => return staging.remove(),
-    }
-    end(staging, recovered)
-}
-
-fn end(mut staging: Staging, recovered: &mut Vec<Recovered>) -> Result<()> {
-    let folder = staging.folder.path().to_path_buf();
-    match staging.finish() {
-        Err(error) if staging.undo => {
-            log::warn!("{error}");
-            staging.undo = false;
-            staging.take_back()?;
-            recovered.push(Recovered::Undone(folder));
+/// Finish one that was decided, and those for which it decides.
+fn finish_all(mut lead: Staging, journal: Journal, recovered: &mut Vec<Recovered>) -> Result<()> {
+    let begun = lead.has_new()?;
+    let followers = journal.followers.clone();
+    lead.journal = journal;
+    let mut all = vec![lead];
+    for follower in &followers {
+        let follower = Path::new(OsStr::from_bytes(follower));
+        if is_there(follower)? {
+            let mut staging = left(follower)?.ok_or_else(|| at_work(follower))?;
+            let journal = staging.noted()?.unwrap_or_else(|| Journal::extracting(None));
+            if journal.phase != Phase::Swapping && staging.has_new()? {
+                let shown = printable_path(follower);
+                return Err(Error::failed(format!(
+                    "the journal in {shown} is not what it was: restore again to elsewhere"
+                )));
+            }
+            staging.journal = journal;
+            all.push(staging);
+        } else if begun {
+            return Err(Error::failed(format!(
+                "a restore that was interrupted goes on in {}, which is not there: mount its disk; if that is gone for good, \
+                 remove {}, and nothing more of it is restored",
+                printable_path(follower),
+                printable_path(all[0].folder.path())
+            )));
         }
-        finished => {
-            finished?;
-            recovered.push(Recovered::Finished(folder));
-        }
     }
+    if let Err(error) = Staging::finish(&mut all) {
+        let Some(lead) = all.pop().filter(|lead| lead.undo) else { return Err(error) };
+        log::warn!("{error}");
+        return undone(lead, recovered);
+    }
+    recovered.extend(all.iter().map(|one| Recovered::Finished(one.folder.path().to_path_buf())));
     Ok(())
 }
 
-/// Whether the journal in this folder has decided that all be finished.
-fn decides(lead: &Path) -> Result<bool> {
-    let (Some(home), Some(name)) = (lead.parent(), lead.file_name().and_then(OsStr::to_str)) else {
-        return Ok(false);
+fn finished(staging: &Staging, recovered: &mut Vec<Recovered>) -> Result<()> {
+    staging.clear()?;
+    recovered.push(Recovered::Finished(staging.folder.path().to_path_buf()));
+    Ok(())
+}
+
+fn undone(mut staging: Staging, recovered: &mut Vec<Recovered>) -> Result<()> {
+    staging.undo = false;
+    staging.take_back()?;
+    recovered.push(Recovered::Undone(staging.folder.path().to_path_buf()));
+    Ok(())
+}
+
+/// The folder of an interrupted restore, if nobody works in it.
+fn left(folder: &Path) -> Result<Option<Staging>> {
+    let (Some(home), Some(name)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
+        return Ok(None);
     };
-    if !lead.is_dir() {
-        return Ok(false);
+    Staging::open(Root::open(home)?, name.to_owned(), true)
+}
+
+/// Whether something has this name. Not to know is an error: a disk that does not answer is not one that has nothing.
+fn is_there(path: &Path) -> Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(e) => Err(Error::io("look at", path, e)),
     }
-    let Some(staging) = Staging::open(Root::open(home)?, name.to_owned())? else {
-        let shown = printable_path(lead);
-        return Err(Error::failed(format!("another restore works in {shown}: try again when it is done")));
-    };
-    Ok(staging.left()?.is_some_and(|journal| journal.phase == Phase::Swapping))
+}
+
+fn at_work(folder: &Path) -> Error {
+    let shown = printable_path(folder);
+    Error::failed(format!("another restore works in {shown}: try again when it is done"))
+}
+
+fn exchanged(folder: &Root) -> Error {
+    let shown = printable_path(folder.path());
+    Error::failed(format!("{shown} was exchanged: who else may write to what is around it?"))
+}
+
+/// The number of a folder's owner, and its mode.
+fn owner(folder: &Root) -> Result<(u32, u32)> {
+    let about = fstat(folder.fd()).map_err(|e| Error::io("look at", folder.path(), e))?;
+    Ok((about.st_uid, about.st_mode))
+}
+
+/// Whether it is ours, and nobody else's.
+fn is_private(folder: &Root) -> Result<bool> {
+    let (owner, mode) = owner(folder)?;
+    Ok(owner == geteuid().as_raw() && mode & 0o077 == 0)
 }

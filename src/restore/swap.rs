@@ -115,8 +115,6 @@ pub fn become_folder(staging: &Root, new: &str, home: &Root, name: &[u8]) -> Res
     };
     match renamed {
         Ok(()) => Ok(()),
-        // Done before we were interrupted.
-        Err(Errno::NOENT) if target.is_dir() => Ok(()),
         Err(Errno::NOTEMPTY | Errno::NOTDIR) => {
             Err(Error::io("give the restored folder its name,", &target, Errno::EXIST))
         }
@@ -252,13 +250,17 @@ impl Merge<'_> {
 /// Owner, mode and attributes of one open folder for another, and this time.
 fn copy_metadata(from: &OwnedFd, to: &OwnedFd, time: Timestamp) -> Result<(), Errno> {
     let (stat, now) = (fstat(from)?, fstat(to)?);
-    if sys::is_root() && (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid) {
-        fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    }
-    copy_attributes(from, to)?;
+    let owner = if sys::is_root() && (stat.st_uid, stat.st_gid) != (now.st_uid, now.st_gid) {
+        fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))
+    } else {
+        Ok(())
+    };
+    // What one of them is refused, the others need not be.
+    let attributes = copy_attributes(from, to);
     // After the ACL, whose mask is in the mode.
-    fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
-    futimens(to, &times(time))
+    let mode = fchmod(to, Mode::from_raw_mode(stat.st_mode));
+    let time = futimens(to, &times(time));
+    owner.and(attributes).and(mode).and(time)
 }
 
 /// What the one has and what it has not; without root, those alone that users may set.

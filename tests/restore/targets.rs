@@ -515,3 +515,96 @@ fn delete_removes_nothing_where_another_job_keeps_its_archives() {
     }
     assert!(!data.join("goes").exists());
 }
+
+/// Disks are not always there when somebody comes back: what is missing has been neither finished nor undone.
+#[test]
+fn a_part_whose_disk_is_missing_holds_up_the_others_until_it_is_back() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"old").unwrap());
+    let sources = ["one", "two", "three"].map(|name| bench.at(name));
+    let write = |what: &str| {
+        for source in &sources {
+            fs::write(source.join("file"), what).unwrap();
+        }
+    };
+    for source in &sources {
+        fs::create_dir(source).unwrap();
+    }
+    write("archived");
+    let all = sources.iter().map(|source| source.to_str().unwrap()).collect::<Vec<_>>().join(",");
+    let run = |arguments: &[&str], step: &str| {
+        bench.tarkeep(arguments, &[("TARKEEP_SOURCE", &all), ("TARKEEP_FAILPOINT", step)])
+    };
+    let archive = bench.at("all.tar.gz");
+    let archive = archive.to_str().unwrap();
+    ok(&run(&["backup", "-o", archive], ""));
+    for (step, outcome) in
+        [("restore-follower-noted", "now"), ("restore-noted", "archived"), ("restore-deleted", "archived")]
+    {
+        for missing in &sources {
+            write("now");
+            assert_eq!(
+                run(&[&["restore", archive], &REPLACE[..]].concat(), step).status.code(),
+                None,
+                "{step}"
+            );
+            let away = bench.at("away");
+            fs::rename(missing, &away).unwrap();
+            // Whoever comes to one of the others is told, or it is left to wait.
+            for source in sources.iter().filter(|source| *source != missing) {
+                let output = run(&["restore", archive, "--to", source.join("next").to_str().unwrap()], "");
+                let said = text(&output);
+                let waits = said.contains("which is not there: mount its disk");
+                assert!(output.status.success() || waits, "{step}: {said}");
+                let (here, there) = (source.display(), missing.display());
+                assert!(waits || outcome == "now", "{step}: {here} does not wait for {there}: {said}");
+                let _ = fs::remove_dir_all(source.join("next"));
+            }
+            fs::rename(&away, missing).unwrap();
+            for source in &sources {
+                ok(&run(&["restore", archive, "--to", source.join("next").to_str().unwrap()], ""));
+                fs::remove_dir_all(source.join("next")).unwrap();
+            }
+            for source in &sources {
+                assert_eq!(
+                    fs::read_to_string(source.join("file")).unwrap(),
+                    outcome,
+                    "{step} {}",
+                    missing.display()
+                );
+                assert_eq!(source.read_dir().unwrap().count(), 1, "{step}: {}", source.display());
+            }
+        }
+    }
+}
+
+/// What it made has been moved away since, and nothing waits for it.
+#[test]
+fn a_new_folder_that_was_finished_is_not_missed_later() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"archived").unwrap());
+    let (first, second) = (bench.at("first"), bench.at("second"));
+    let to = |folder: &Path, step| {
+        let arguments = ["restore", bench.archive.to_str().unwrap(), "--to", folder.to_str().unwrap()];
+        bench.tarkeep(&arguments, &[("TARKEEP_FAILPOINT", step)])
+    };
+    assert_eq!(to(&first, "restore-done").status.code(), None);
+    fs::rename(&first, bench.at("moved")).unwrap();
+    ok(&to(&second, ""));
+    bench.no_litter();
+}
+
+/// Between what goes and what comes a service may make a file again.
+#[test]
+fn what_is_made_again_when_a_restore_was_interrupted_is_not_removed_by_who_finishes_it() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), b"archived").unwrap());
+    let data = bench.at("data");
+    fs::write(data.join("upload"), b"before").unwrap();
+    let killed = bench.tarkeep(
+        &[&["restore", bench.archive.to_str().unwrap()], &REPLACE[..]].concat(),
+        &[("TARKEEP_FAILPOINT", "restore-swapped")],
+    );
+    assert_eq!(killed.status.code(), None);
+    fs::write(data.join("upload"), b"since").unwrap();
+    ok(&bench.restore(&["--to", data.join("elsewhere").to_str().unwrap()]));
+    assert_eq!(fs::read(data.join("upload")).unwrap(), b"since");
+    bench.no_litter();
+}
