@@ -345,9 +345,7 @@ impl Drop for Staging {
 /// could lay down one with a journal of their own.
 fn is_ours(found: &std::fs::DirEntry) -> bool {
     is_restore_folder(found.file_name().as_bytes())
-        && found.metadata().is_ok_and(|about| {
-            about.is_dir() && about.uid() == geteuid().as_raw() && about.mode() & 0o077 == 0
-        })
+        && found.metadata().is_ok_and(|about| about.is_dir() && is_only_ours(about.uid(), about.mode()))
 }
 
 /// The folder around this one.
@@ -422,7 +420,9 @@ fn recover_one(home: &Path, name: &OsStr, recovered: &mut Vec<Recovered>) -> Res
                 )));
             }
             staging.journal = journal;
-            finished(&staging, recovered)
+            staging.clear()?;
+            recovered.push(Recovered::Finished(folder));
+            Ok(())
         }
     }
 }
@@ -461,12 +461,6 @@ fn finish_all(mut lead: Staging, journal: Journal, recovered: &mut Vec<Recovered
         return undone(lead, recovered);
     }
     recovered.extend(all.iter().map(|one| Recovered::Finished(one.folder.path().to_path_buf())));
-    Ok(())
-}
-
-fn finished(staging: &Staging, recovered: &mut Vec<Recovered>) -> Result<()> {
-    staging.clear()?;
-    recovered.push(Recovered::Finished(staging.folder.path().to_path_buf()));
     Ok(())
 }
 
@@ -512,6 +506,9 @@ fn owner(folder: &Root) -> Result<(u32, u32)> {
 
 /// Whether it is ours, and nobody else's.
 fn is_private(folder: &Root) -> Result<bool> {
-    let (owner, mode) = owner(folder)?;
-    Ok(owner == geteuid().as_raw() && mode & 0o077 == 0)
+    owner(folder).map(|(owner, mode)| is_only_ours(owner, mode))
+}
+
+fn is_only_ours(owner: u32, mode: u32) -> bool {
+    owner == geteuid().as_raw() && mode & 0o077 == 0
 }
