@@ -81,24 +81,39 @@ impl Deflater {
         };
         let out = room(&mut self.scratch, compressor.deflate_compress_bound(raw.len()));
         let length = compressor.deflate_compress(raw, out).map_err(|_| wrong())?;
-        // For the end of the block, too, so that nothing is moved.
-        stored.reserve(length + 8);
-        stored.extend_from_slice(&out[..length]);
-        blocks::open_end(stored).ok_or_else(wrong)?;
-        if stored.len() > raw.len() {
-            stored.clear();
+        if length + blocks::EMPTY_STORED.len() > raw.len() {
             blocks::store(raw, stored);
             return Ok(());
         }
-        self.comes_back(raw, stored).then_some(()).ok_or_else(wrong)
+        // For what comes behind it, too, so that nothing is moved.
+        stored.reserve(length + 16);
+        stored.extend_from_slice(&out[..length]);
+        self.open_end(raw, stored).ok_or_else(wrong)
+    }
+
+    /// Make a complete stream one that others can follow, and that decompresses to `raw`.
+    fn open_end(&mut self, raw: &[u8], stored: &mut Vec<u8>) -> Option<()> {
+        let length = stored.len();
+        let found = blocks::seek(stored);
+        if let Some(found) = found {
+            blocks::open(stored, found);
+            if self.comes_back(raw, stored) {
+                return Some(());
+            }
+            blocks::close(stored, found, length);
+        }
+        // What a file holds may look like a last block.
+        let last = blocks::scan(stored).filter(|last| Some(*last) != found)?;
+        blocks::open(stored, last);
+        self.comes_back(raw, stored).then_some(())
     }
 
     fn comes_back(&mut self, raw: &[u8], stored: &mut Vec<u8>) -> bool {
-        let out = room(&mut self.scratch, raw.len());
-        stored.extend_from_slice(&blocks::FINAL);
+        let out = room(&mut self.scratch, raw.len() + 1);
+        stored.extend_from_slice(&blocks::SENTINEL_BLOCK);
         let length = self.check.deflate_decompress(stored, out);
-        stored.truncate(stored.len() - blocks::FINAL.len());
-        length == Ok(raw.len()) && out == raw
+        stored.truncate(stored.len() - blocks::SENTINEL_BLOCK.len());
+        length == Ok(raw.len() + 1) && out[..raw.len()] == *raw && out[raw.len()] == blocks::SENTINEL
     }
 
     /// Whether the sample, of this entropy, hardly compresses: photographs, video, archives.
@@ -209,5 +224,28 @@ mod tests {
         let mut stored = Vec::new();
         Deflater::new(12).deflate(Shape::Piece, &noise(1000), &mut stored).unwrap();
         assert_eq!(stored.len(), 1000 + 5 + 5);
+    }
+    fn compressed(level: i32, raw: &[u8]) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap());
+        let mut out = vec![0; compressor.deflate_compress_bound(raw.len())];
+        let length = compressor.deflate_compress(raw, &mut out).unwrap();
+        out.truncate(length);
+        out
+    }
+
+    #[test]
+    fn a_file_that_ends_as_a_stream_does_is_not_taken_for_the_end() {
+        let text = include_bytes!("segment.rs");
+        let raw = [&b"text ".repeat(20_000), &noise(60_000)[..], &compressed(12, text)].concat();
+        let level = 7;
+        let stream = compressed(i32::from(level), &raw);
+        assert_ne!(blocks::seek(&stream), blocks::scan(&stream), "it is not, and this shows nothing");
+        let mut stored = Vec::new();
+        Deflater::new(level).deflate(Shape::Group, &raw, &mut stored).unwrap();
+        assert!(stored.len() < stream.len() + 8, "the stream, opened");
+        stored.extend(blocks::SENTINEL_BLOCK);
+        let mut out = vec![0; raw.len() + 1];
+        assert_eq!(Decompressor::new().deflate_decompress(&stored, &mut out), Ok(raw.len() + 1));
+        assert_eq!(out[..raw.len()], raw);
     }
 }

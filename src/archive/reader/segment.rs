@@ -5,6 +5,7 @@ use std::io;
 
 use libdeflater::Decompressor;
 
+use crate::archive::blocks::{SENTINEL, SENTINEL_BLOCK};
 use crate::archive::codec::zstd;
 use crate::archive::index::{Envelope, SegmentRecord, hash};
 use crate::archive::segment::room;
@@ -13,11 +14,6 @@ use crate::error::cause_text;
 
 /// Bytes that a segment decompresses to at most; a reader refuses more before it allocates.
 pub(super) const SEGMENT_MAX: u64 = 64 << 20;
-
-/// The last of a stored, final block of one byte. It is appended to a segment to be decompressed: the byte arrives
-/// behind the segment's own only if every one of its blocks was read and none was final.
-const SENTINEL: u8 = 0xa5;
-const FINAL: [u8; 6] = [1, 1, 0, 0xfe, 0xff, SENTINEL];
 
 /// A segment and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +89,8 @@ impl Decoder {
     /// What is wrong with it.
     pub fn stored(&mut self, store: &Store, segment: &Segment) -> Result<&[u8], Fault> {
         let length = segment.record.stored as usize;
-        let stored = room(&mut self.stored, length + FINAL.len());
-        stored[length..].copy_from_slice(&FINAL);
+        let stored = room(&mut self.stored, length + SENTINEL_BLOCK.len());
+        stored[length..].copy_from_slice(&SENTINEL_BLOCK);
         let stored = &mut stored[..length];
         store.read_exact_at(stored, segment.offset).map_err(|e| match e.kind() {
             io::ErrorKind::InvalidData => Fault::Undecrypted,
@@ -117,7 +113,7 @@ impl Decoder {
         match segment.envelope {
             Envelope::Gzip if !ends => return Err(Fault::End),
             Envelope::Gzip => {
-                match self.deflate.deflate_decompress(&self.stored[..stored + FINAL.len()], out) {
+                match self.deflate.deflate_decompress(&self.stored[..stored + SENTINEL_BLOCK.len()], out) {
                     Ok(count) if count == length + 1 && out[length] == SENTINEL => {}
                     _ => return Err(Fault::Inflate),
                 }
