@@ -273,7 +273,7 @@ fn only_prune_deletes_archives() {
         "destination::sweep",
         "destination::upload",
         "extract::indexed",
-        "extract::stream",
+        "extract::stream::make",
         "reset::empty",
         "restore::spool",
         "restore::staging",
