@@ -171,7 +171,8 @@ impl Upload {
     /// Have the name be for another file that has one already, as one more name of it; what was written is discarded when
     /// this is dropped. `note` hears the name just before, and may refuse it.
     ///
-    /// None if `note` refused, or the file system makes no more names: what was written may be published all the same.
+    /// None if `note` refused, or the file system makes no more names, or none that it says are of the same file: what was
+    /// written may be published all the same.
     ///
     /// # Errors
     /// If the file is not the one of this identity any more, or anything fails as in [`Upload::publish`].
@@ -204,6 +205,11 @@ impl Upload {
         let named = statat(self.folders.fd(), self.target.file_name(), AtFlags::SYMLINK_NOFOLLOW);
         if !named.is_ok_and(|named| place::identity(&named) == file) {
             let _ = unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty());
+            // Where a file has a number for each of its names (FUSE, CIFS without the server's numbers), nobody can tell what is
+            // a link to what.
+            if to.look().is_ok_and(|now| now.is_some_and(|(now, _)| now == file)) {
+                return Ok(None);
+            }
             return Err(Error::failed(format!(
                 "link archive {}: what it was to be linked to has been replaced meanwhile",
                 printable_path(&path)
