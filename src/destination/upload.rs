@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::folders::{Access, Folders};
 use super::place::{self, Identity, Place};
 use super::share;
+use super::unfinished::Unfinished;
 use crate::archive::name::ArchiveName;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -50,6 +51,8 @@ pub struct Upload {
     file: File,
     /// Its name, until it has another.
     temporary: Option<String>,
+    /// Until then it is litter.
+    unfinished: Option<Unfinished>,
     folders: Folders,
     target: Target,
     access: Access,
@@ -77,6 +80,7 @@ impl Upload {
         failpoint("temporary-made");
         Ok(Self {
             file,
+            unfinished: Unfinished::note(&folders, &name),
             temporary: Some(name),
             folders,
             target,
@@ -289,7 +293,7 @@ impl Upload {
             true
         })?;
         named.map_err(|e| Error::io("give the archive its name,", self.path(), e))?;
-        self.temporary = None;
+        (self.temporary, self.unfinished) = (None, None);
         Ok(self.path())
     }
 
@@ -339,6 +343,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(name) = self.temporary.take()
             && let Err(e) = unlinkat(self.folders.fd(), &name, AtFlags::empty())
+            && e != Errno::NOENT
         {
             log::warn!("{}", Error::io("remove temporary file", self.folders.path().join(name), e));
         }
