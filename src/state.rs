@@ -8,23 +8,22 @@ mod ear;
 mod keeper;
 mod lines;
 mod links;
+mod owner;
 mod records;
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::ear::{Asked, Ear};
 pub use self::keeper::{Keeper, Occupied};
 use crate::agenda::{ATTEMPTS, Begun};
-use crate::error::{Error, Result, cause_text};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::printable::printable_path;
 
@@ -161,7 +160,7 @@ impl Folder {
         let read = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return T::default(),
-            Err(error) => Err(cause_text(&error)),
+            Err(error) => Err(owner::unread(path, &error)),
         };
         read.unwrap_or_else(|cause| {
             log::warn!("read state {}: {cause}; going on as if there were none", printable_path(path));
@@ -195,7 +194,7 @@ impl Folder {
     fn replace(&self, path: &Path, text: &[u8]) -> Result<()> {
         let mut temporary = path.to_path_buf();
         temporary.as_mut_os_string().push(".new");
-        let failed = |e: io::Error| Error::io("write state", &temporary, e);
+        let failed = |e: io::Error| owner::refused("write state", &temporary, e);
         // The folder may belong to somebody whom root must not write elsewhere for: what was left there, a link to any file
         // included, is removed and not written to.
         match fs::remove_file(&temporary) {
@@ -203,6 +202,7 @@ impl Folder {
             _ => {}
         }
         let mut file = File::create_new(&temporary).map_err(failed)?;
+        owner::give(&file, &temporary);
         file.write_all(text).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         drop(file);
@@ -217,12 +217,7 @@ impl Folder {
     }
 
     fn create(&self) -> Result<()> {
-        match fs::create_dir(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(Error::io("create state folder", &self.0, error))
-            }
-            _ => Ok(()),
-        }
+        owner::make_folder(&self.0).map_err(|e| Error::io("create state folder", &self.0, e))
     }
 
     /// Job names come from the configuration and may hold anything; a file name may not.
@@ -241,13 +236,8 @@ impl Folder {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(path)
-        .map_err(|e| Error::io("open lock", path, e))
+    owner::open_or_make(OpenOptions::new().write(true), path)
+        .map_err(|e| owner::refused("open lock", path, e))
 }
 
 /// Instants in RFC 3339, as people can read and edit them.

@@ -218,7 +218,7 @@ fn stock_tools_read_what_has_no_index_and_are_silent_about_who_made_it() {
 }
 
 #[test]
-fn the_name_of_the_file_says_the_codec_unless_somebody_else_does() {
+fn the_name_of_the_file_says_the_codec_and_never_one_that_it_does_not_have() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::create_dir(folder.join("data")).unwrap();
@@ -230,15 +230,34 @@ fn the_name_of_the_file_says_the_codec_unless_somebody_else_does() {
         bytes
     };
     let gzip = |bytes: Vec<u8>| bytes.starts_with(&[0x1f, 0x8b]);
-    assert!(gzip(made("x.tar.gz", &[])) && gzip(made("x.tgz", &[])) && gzip(made("x", &[])));
-    assert!(gzip(made("x.tar", &["--codec", "gzip"])));
+    let refused = |name: &str, codec: &[&str], why: &str| {
+        let said = ends(&[&["backup", "--source", "data", "-o", name], codec].concat(), folder, 2);
+        assert!(
+            said.contains(&format!("write archive {name}: its name says what it would not be{why}")),
+            "{said}"
+        );
+        assert!(!folder.join(name).exists());
+    };
+    for name in ["x.tar.gz", "x.tgz", "x.gz", "x"] {
+        assert!(gzip(made(name, &[])) && gzip(made(name, &["--codec", "gzip:1"])), "{name}");
+    }
+    assert!(made("x", &["--codec", "none"]).starts_with(b"PaxHeaders/"));
     assert!(made("x.tar", &[]).starts_with(b"PaxHeaders/"));
-    for (name, codec, magic) in
-        [("x.tar.zst", Codec::Zstd(3), &[0x28, 0xb5, 0x2f, 0xfd][..]), ("x.tar.bz2", Codec::Bzip2, b"BZh9")]
-    {
+    assert!(gzip(made("x.tar", &["--codec", "gzip"])));
+    refused("x.tar.gz", &["--codec", "none"], " with --codec none: call it .tar, or leave --codec out");
+    for (name, codec, magic) in [
+        ("x.tar.zst", Codec::Zstd(3), &[0x28, 0xb5, 0x2f, 0xfd][..]),
+        ("x.zst", Codec::Zstd(3), &[0x28, 0xb5, 0x2f, 0xfd]),
+        ("x.tar.bz2", Codec::Bzip2, b"BZh9"),
+        ("x.tbz", Codec::Bzip2, b"BZh9"),
+    ] {
+        refused(name, &["--codec", "gzip:1"], " with --codec gzip:1: call it .tar.gz,");
         if codec.built().is_ok() {
-            assert!(made(name, &[]).starts_with(magic), "{name}");
-            assert!(gzip(made(name, &["--codec", "gzip:1"])), "{name}");
+            let codec = codec.to_string();
+            assert!(
+                made(name, &[]).starts_with(magic) && made(name, &["--codec", &codec]).starts_with(magic)
+            );
+            refused("x.tar.gz", &["--codec", &codec], &format!(" with --codec {codec}: call it .tar."));
         } else {
             let said = ends(&["backup", "--source", "data", "-o", name], folder, 2);
             assert!(said.contains("this tarkeep was built without "), "{said}");
@@ -246,10 +265,8 @@ fn the_name_of_the_file_says_the_codec_unless_somebody_else_does() {
         }
     }
     for name in ["x.tar.xz", "x.zip"] {
-        let said = ends(&["backup", "--source", "data", "-o", name], folder, 2);
-        assert!(said.contains("its name says what it would not be: .tar.gz, "), "{said}");
-        assert!(!folder.join(name).exists());
-        assert!(gzip(made(name, &["--codec", "gzip"])), "{name}, if somebody insists");
+        refused(name, &[], ": .tar.gz, ");
+        refused(name, &["--codec", "gzip"], ": .tar.gz, ");
     }
 }
 

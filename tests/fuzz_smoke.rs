@@ -4,6 +4,10 @@ mod common;
 #[path = "common/targets.rs"]
 mod targets;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use common::made;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use tarkeep::archive::codec::Codec;
@@ -239,4 +243,30 @@ fn configurations() {
         timezone = \"Europe/Berlin\"\nname-pattern = \"%Y-%m-%d/%H\"\ncodec = \"gzip:6\"\ncatch-up = \"12h\"\n";
     let words = b"every 15m\n30 2,3 * * 1-5\n%Y/%m/%d/{job}-%H%M%S\n";
     throw(targets::config, &[seed.to_vec(), words.to_vec()], 400);
+}
+
+/// `cargo fuzz` resolves by a lock file of its own: what it runs is what is tested here.
+#[test]
+fn the_fuzz_targets_are_built_of_the_same_packages() {
+    let read = |path: &str| -> toml::Table {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        fs::read_to_string(path).unwrap().parse().unwrap()
+    };
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let packages = |lock: &toml::Table| -> Vec<toml::Value> { lock["package"].as_array().unwrap().clone() };
+    let named = |package: &toml::Value| (text(&package["name"]), text(&package["version"]));
+    let (ours, theirs) = (packages(&read("Cargo.lock")), packages(&read("fuzz/Cargo.lock")));
+
+    let tarkeep = theirs.iter().find(|package| text(&package["name"]) == "tarkeep").unwrap();
+    let needs: Vec<_> = tarkeep["dependencies"].as_array().unwrap().iter().map(text).collect();
+    for wanted in read("Cargo.toml")["dependencies"].as_table().unwrap().keys() {
+        let has = needs.iter().any(|need| need.split(' ').next() == Some(wanted));
+        assert!(has, "fuzz/Cargo.lock knows of no {wanted}: run cargo metadata in fuzz");
+    }
+    let ours: BTreeSet<_> = ours.iter().map(named).collect();
+    for (name, version) in theirs.iter().map(named) {
+        let same =
+            ours.contains(&(name.clone(), version.clone())) || ours.iter().all(|(our, _)| *our != name);
+        assert!(same, "fuzz/Cargo.lock has {name} {version}, and Cargo.lock has not");
+    }
 }

@@ -254,3 +254,29 @@ fn where_there_are_no_hard_links_it_is_a_copy_and_said() {
         all_are_known(place.destination(), error);
     }
 }
+
+/// FUSE often, and CIFS without the server's numbers: a link has a number of its own.
+#[test]
+fn where_nobody_can_tell_a_hard_link_it_is_a_copy_and_said() {
+    if !may_inject("newfstatat:poke_exit=@arg3=00") {
+        return;
+    }
+    let source = source();
+    let place = Place::new(source.path(), linking);
+    let run = |before: &[&str]| run(place.run(before).env("TARKEEP_NAME", "%Y-%m-%d"));
+    assert_eq!(run(&[]).0, Some(0));
+    let device = place.destination().metadata().unwrap().dev().to_ne_bytes();
+    let number: String = device.iter().chain(&[0x55; 8]).map(|byte| format!("{byte:02x}")).collect();
+    let first = fs::read_dir(place.destination()).unwrap().map(|entry| entry.unwrap().file_name());
+    let first = first.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".tar.gz")).unwrap();
+    let second = first.replace(".tar.gz", "-2.tar.gz");
+    let inject = format!("inject=newfstatat:poke_exit=@arg3={number}");
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", &second, "-e", "trace=newfstatat"];
+    let (code, said) = run(&[&strace[..], &["-e", &inject]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("makes no hard link to the last archive: the archive is a copy"), "{said}");
+    let inode = |name: &str| place.destination().join(name).metadata().unwrap().ino();
+    assert_ne!(inode(&first), inode(&second));
+    // And what is tarkeep's own.
+    assert_eq!(fs::read_dir(place.destination()).unwrap().count(), 3);
+}

@@ -264,13 +264,14 @@ fn only_main_makes_the_clock_and_only_config_reads_the_environment() {
 /// Who else removes something removes what has not been published, what stands in for it, or a restore's own.
 #[test]
 fn only_prune_deletes_archives() {
-    const MAY: [&str; 15] = [
+    const MAY: [&str; 16] = [
         "prune",
         "destination::folders",
         "destination::latest",
         "destination::local",
         "destination::lock",
         "destination::sweep",
+        "destination::unfinished",
         "destination::upload",
         "extract::indexed",
         "extract::stream::make",

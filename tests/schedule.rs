@@ -176,6 +176,8 @@ fn cron_knows_days() {
     assert_eq!(either, ["11-30T00:00+00:00", "12-01T00:00+00:00"]);
     let both = due("0 0 */2 * 1", Tz::UTC, "2026-11-20T00:00:00Z", "2026-11-30T12:00:00Z");
     assert_eq!(both, ["11-23T00:00+00:00"]);
+    let whole = due("*/60 */24 * * */7", Tz::UTC, "2026-11-21T00:00:00Z", "2026-11-30T00:00:00Z");
+    assert_eq!(whole, sundays);
     assert_eq!(due("@yearly", Tz::UTC, "2026-01-01T00:00:00Z", "2028-01-01T00:00:00Z").len(), 2);
     assert_eq!(due("@monthly", Tz::UTC, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z").len(), 12);
 }
@@ -235,6 +237,11 @@ fn nonsense_is_refused_with_the_reason() {
         ("0 0 * * 8", "the weekday '8' is not right for cron"),
         ("0 5-2 * * *", "the hour '5-2' is not right for cron"),
         ("*/0 * * * *", "the minute '*/0' is not right for cron"),
+        (
+            "*/90 * * * *",
+            "the minute '*/90' is not right for cron: a step of 90 is longer than all of them; a minute is",
+        ),
+        ("0 */5,3/48 * * *", "the hour '*/5,3/48' is not right for cron: a step of 48 is longer"),
         ("0 1,,2 * * *", "the hour '1,,2' is not right for cron"),
         ("0 x * * *", "the hour 'x' is not right for cron"),
         ("@reboot", "give times of day"),

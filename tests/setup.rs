@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -172,6 +172,46 @@ fn check_finds_what_may_not_be_read_or_written() {
         let line = stdout.lines().find(|line| line.contains(&format!("data: {name} "))).unwrap();
         assert!(line.contains("permission denied") && line.contains("run as root"), "{line}");
     }
+}
+
+#[test]
+fn who_owns_the_destination_runs_it_too_where_the_daemon_is_root() {
+    const USER: u32 = 1234;
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("root, to give folders to an ordinary user");
+    }
+    let place = Place::new();
+    for folder in ["", "data", "backup"] {
+        chown(place.path(folder), Some(USER), Some(USER)).unwrap();
+    }
+    let state = place.path("backup/.tarkeep");
+    let own = |path: PathBuf| fs::metadata(path).unwrap().uid();
+    let mut daemon = Daemon::start(&mut place.tarkeep(&["run"]), &place.path("log"));
+    assert!(soon(|| output(&mut place.tarkeep(&["health"])).1.contains("last verified archive")));
+    daemon.stop();
+    let files: Vec<_> = fs::read_dir(&state).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() > 2 && files.into_iter().chain([state.clone()]).all(|file| own(file) == USER));
+
+    let by_hand = || place.tarkeep(&["backup"]).uid(USER).gid(USER).output();
+    let Ok(made) = by_hand() else { return common::skip("a program that every user may start") };
+    let said = program::stderr(&made);
+    assert!(made.status.success() && !said.contains("WARN"), "{said}");
+
+    // Where root has made it before.
+    chown(state.join("data.lock"), Some(0), Some(0)).unwrap();
+    let said = program::stderr(&by_hand().unwrap());
+    let mend = format!("`sudo chown -R {USER}:{USER} {}`", state.display());
+    assert!(said.contains("data.lock: permission denied (os error 13): user 0 has made it"), "{said}");
+    assert!(said.contains(&mend), "{said}");
+
+    // Whoever may read the archives need not be the one who may read that.
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    let reader = program::stderr(&place.tarkeep(&["list"]).uid(USER + 1).gid(USER).output().unwrap());
+    assert!(
+        reader.contains(&format!("permission denied (os error 13): it is for user {USER} and for root")),
+        "{reader}"
+    );
 }
 
 #[test]

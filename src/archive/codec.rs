@@ -51,15 +51,15 @@ impl Codec {
         use std::os::unix::ffi::OsStrExt as _;
         let name = path.file_name()?.as_bytes();
         let name = name.strip_suffix(b".age").unwrap_or(name);
-        let short = |codec: &Self| -> &[u8] {
+        let endings = |codec: &Self| -> &[&[u8]] {
             match codec {
-                Self::Gzip(_) => b".tgz",
-                Self::Zstd(_) => b".tzst",
-                Self::Bzip2 => b".tbz2",
-                Self::None => b".tar",
+                Self::Gzip(_) => &[b".gz", b".tgz"],
+                Self::Zstd(_) => &[b".zst", b".tzst"],
+                Self::Bzip2 => &[b".bz2", b".tbz2", b".tbz"],
+                Self::None => &[b".tar"],
             }
         };
-        let ends = |codec: &Self| name.ends_with(codec.ending().as_bytes()) || name.ends_with(short(codec));
+        let ends = |codec: &Self| endings(codec).iter().any(|ending| name.ends_with(ending));
         Self::ALL.into_iter().find(ends)
     }
 
@@ -182,7 +182,10 @@ mod tests {
             ("x", None),
             ("-", None),
             ("x.tar.gz/y", None),
-            ("x.gz", None),
+            ("x.gz", Some(Codec::Gzip(6))),
+            ("x.zst", Some(Codec::Zstd(3))),
+            ("x.tbz", Some(Codec::Bzip2)),
+            ("gz", None),
         ] {
             assert_eq!(Codec::of_name(Path::new(name)), codec, "{name}");
         }

@@ -42,7 +42,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let made = if path == Path::new("-") {
             to_stdout(job, args, clock, stop)
         } else {
-            named_as_it_is(args, job, path)?;
+            named_as_it_is(job, path)?;
             let job = Job { codec: codec(args, job, path)?, ..job.clone() };
             one(args, clock, stop, |hands| job::to_file(&job, hands, path))
         }?;
@@ -79,9 +79,9 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
 /// Endings of what no codec here makes.
 const FOREIGN: [&str; 11] = ["7z", "Z", "br", "lz", "lz4", "lzma", "lzo", "rar", "txz", "xz", "zip"];
 
-/// That what is called encrypted will be, what is called an archive that anybody can read as well, and what is called
-/// compressed by something that is not here is not made.
-fn named_as_it_is(args: &BackupArgs, job: &Job, path: &Path) -> Result<()> {
+/// That what is called encrypted will be, what is called an archive that anybody can read as well, and that nothing is
+/// made that is called compressed otherwise than it is.
+fn named_as_it_is(job: &Job, path: &Path) -> Result<()> {
     let ending = path.extension().unwrap_or_default();
     let wrong = match (ending == "age", &job.recipients) {
         (true, None) => {
@@ -91,7 +91,7 @@ fn named_as_it_is(args: &BackupArgs, job: &Job, path: &Path) -> Result<()> {
         (false, Some(_)) if Codec::of_name(path).is_some() => {
             "its name does not say that it is encrypted, and it would be: add .age to the name"
         }
-        _ if args.codec.is_none() && FOREIGN.iter().any(|foreign| ending == *foreign) => {
+        _ if FOREIGN.iter().any(|foreign| ending == *foreign) => {
             "its name says what it would not be: .tar.gz, .tar.zst, .tar.bz2 and .tar can be made"
         }
         _ => return Ok(()),
@@ -99,15 +99,19 @@ fn named_as_it_is(args: &BackupArgs, job: &Job, path: &Path) -> Result<()> {
     Err(Error::usage(format!("write archive {}: {wrong}", printable_path(path))))
 }
 
-/// The codec that was asked for, or that the file's name says; of several levels, the one that is set.
+/// The codec that the file's name says, or that was asked for; of several levels, the one that is set.
 fn codec(args: &BackupArgs, job: &Job, path: &Path) -> Result<Codec> {
-    let named = Codec::of_name(path).filter(|_| args.codec.is_none());
-    match named.filter(|named| named.ending() != job.codec.ending()) {
+    let refused = |e: String| Error::usage(format!("write archive {}: {e}", printable_path(path)));
+    match Codec::of_name(path).filter(|named| named.ending() != job.codec.ending()) {
         None => Ok(job.codec),
-        Some(named) => {
-            let refused = |e| Error::usage(format!("write archive {}: {e}", printable_path(path)));
-            named.built().map(|()| named).map_err(refused)
-        }
+        // Whatever opens a `.tar` looks into it, and not at its name.
+        Some(Codec::None) if args.codec.is_some() => Ok(job.codec),
+        Some(_) if args.codec.is_some() => Err(refused(format!(
+            "its name says what it would not be with --codec {}: call it {}, or leave --codec out",
+            job.codec,
+            job.codec.ending()
+        ))),
+        Some(named) => named.built().map(|()| named).map_err(|e| refused(e.to_string())),
     }
 }
 

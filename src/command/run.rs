@@ -8,6 +8,7 @@ use crate::command::state_folder;
 use crate::config::{Config, Job, OnStart};
 use crate::daemon::signals::Signals;
 use crate::daemon::{self, Planned, Ran, Runner};
+use crate::destination;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::job::{self, Hands, recheck};
@@ -118,5 +119,9 @@ impl Runner for Runs {
             }
             Err(error) => Ran::from(error),
         }
+    }
+
+    fn give_up() {
+        destination::discard_unfinished();
     }
 }

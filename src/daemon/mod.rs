@@ -12,9 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::zone::Tz;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
 use self::alarm::{Alarm, Bell};
 pub use self::core::Planned;
@@ -29,6 +30,13 @@ use crate::state::{Counts, Ear, Folder, Occupied};
 use crate::stop::Stop;
 use crate::sys;
 
+/// So long a run may take to be abandoned before the process ends without it: what it reads or writes does not answer, like
+/// a network disk that is gone.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// So long noting and tidying up may take then. Docker kills after 10 seconds.
+const TIDYING: Duration = Duration::from_secs(5);
+
 /// What executes a run.
 pub trait Runner: Send + 'static {
     /// Run the job to its end, looking at `stop` all the time. It may be asked for any of the jobs that the daemon was
@@ -36,6 +44,9 @@ pub trait Runner: Send + 'static {
     ///
     /// What there is to say of a good run it logs itself; an error it returns.
     fn run(&mut self, job: &str, due: Option<DateTime<Tz>>, stop: &Stop) -> Ran;
+
+    /// The process ends without the run that is on, which does not hear that it should stop: remove what it has not finished.
+    fn give_up();
 }
 
 /// What came of a run.
@@ -85,7 +96,7 @@ pub fn run<R: Runner>(
     homes.occupy(&jobs)?;
     let mut core = Core::new(jobs, clock.now());
     let mut worker = Worker::new(runner, alarm.bell());
-    let mut stopping = false;
+    let mut stopping = None;
     core.announce(clock.now());
     loop {
         signals.take();
@@ -105,11 +116,19 @@ pub fn run<R: Runner>(
                 log::info!("stopped by {name}");
                 return Ok(Exit::Complete);
             }
-            if !stopping {
+            let since = *stopping.get_or_insert_with(|| {
                 log::info!("stopped by {name}: abandoning the run");
+                Instant::now()
+            });
+            let left = PATIENCE.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                log::warn!(
+                    "the run does not end, as what it reads or writes does not answer: going without it"
+                );
+                leave::<R>(core, signal, clock.now());
+                return Ok(Exit::Signal(signal));
             }
-            stopping = true;
-            alarm.wait(None, &others).map_err(|e| no_alarm(&e))?;
+            alarm.wait(Some(clock.now() + left), &others).map_err(|e| no_alarm(&e))?;
             continue;
         }
         if signals.reload() {
@@ -132,6 +151,20 @@ pub fn run<R: Runner>(
             }
             Step::Wait(until) => alarm.wait(until, &others).map_err(|e| no_alarm(&e))?,
         }
+    }
+}
+
+/// End without the run that is on. What does not answer may be the disk that is tidied up here, so that is not waited for long.
+fn leave<R: Runner>(mut core: Core, signal: i32, now: DateTime<Utc>) {
+    let (done, tidied) = mpsc::channel();
+    let abandoned = Ran { exit: Exit::Signal(signal), archive: None, counts: None, error: None };
+    let tidy = move || {
+        R::give_up();
+        core.ended(abandoned, now);
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(tidy).is_ok() {
+        let _ = tidied.recv_timeout(TIDYING);
     }
 }
 

@@ -118,6 +118,12 @@ impl Folders {
         self.0.last().expect("it begins with one and only grows")
     }
 
+    /// Those that were made, the last one first: the folder that each is in, and its name.
+    pub fn made(&self) -> impl Iterator<Item = (&OwnedFd, &str)> {
+        let pairs = self.0.iter().zip(self.0.iter().skip(1)).rev();
+        pairs.filter_map(|(above, level)| Some((&above.fd, level.made.as_deref()?)))
+    }
+
     /// Make what stands in all of them durable.
     pub fn sync(&self) -> Result<()> {
         for level in self.0.iter().rev() {

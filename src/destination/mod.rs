@@ -18,6 +18,7 @@ mod place;
 mod share;
 mod space;
 mod sweep;
+mod unfinished;
 mod upload;
 
 pub use list::Stored;
@@ -25,4 +26,5 @@ pub use local::{Local, OWN_FOLDER, Options};
 pub use lock::{Holder, Lock};
 pub use place::{Identity, Place, identity_at};
 pub use space::Space;
+pub use unfinished::discard_unfinished;
 pub use upload::{Published, Upload};

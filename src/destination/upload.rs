@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::folders::{Access, Folders};
 use super::place::{self, Identity, Place};
 use super::share;
+use super::unfinished::Unfinished;
 use crate::archive::name::ArchiveName;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -50,6 +51,8 @@ pub struct Upload {
     file: File,
     /// Its name, until it has another.
     temporary: Option<String>,
+    /// Until then it is litter.
+    unfinished: Option<Unfinished>,
     folders: Folders,
     target: Target,
     access: Access,
@@ -77,6 +80,7 @@ impl Upload {
         failpoint("temporary-made");
         Ok(Self {
             file,
+            unfinished: Unfinished::note(&folders, &name),
             temporary: Some(name),
             folders,
             target,
@@ -171,7 +175,8 @@ impl Upload {
     /// Have the name be for another file that has one already, as one more name of it; what was written is discarded when
     /// this is dropped. `note` hears the name just before, and may refuse it.
     ///
-    /// None if `note` refused, or the file system makes no more names: what was written may be published all the same.
+    /// None if `note` refused, or the file system makes no more names, or none that it says are of the same file: what was
+    /// written may be published all the same.
     ///
     /// # Errors
     /// If the file is not the one of this identity any more, or anything fails as in [`Upload::publish`].
@@ -204,6 +209,11 @@ impl Upload {
         let named = statat(self.folders.fd(), self.target.file_name(), AtFlags::SYMLINK_NOFOLLOW);
         if !named.is_ok_and(|named| place::identity(&named) == file) {
             let _ = unlinkat(self.folders.fd(), self.target.file_name(), AtFlags::empty());
+            // Where a file has a number for each of its names (FUSE, CIFS without the server's numbers), nobody can tell what is
+            // a link to what.
+            if to.look().is_ok_and(|now| now.is_some_and(|(now, _)| now == file)) {
+                return Ok(None);
+            }
             return Err(Error::failed(format!(
                 "link archive {}: what it was to be linked to has been replaced meanwhile",
                 printable_path(&path)
@@ -283,7 +293,7 @@ impl Upload {
             true
         })?;
         named.map_err(|e| Error::io("give the archive its name,", self.path(), e))?;
-        self.temporary = None;
+        (self.temporary, self.unfinished) = (None, None);
         Ok(self.path())
     }
 
@@ -333,6 +343,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(name) = self.temporary.take()
             && let Err(e) = unlinkat(self.folders.fd(), &name, AtFlags::empty())
+            && e != Errno::NOENT
         {
             log::warn!("{}", Error::io("remove temporary file", self.folders.path().join(name), e));
         }

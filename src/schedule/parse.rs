@@ -15,6 +15,15 @@ const FORMS: &str = "give times of day (01:00 or 01:00,13:30), five cron fields 
 
 const DAY: u32 = 24 * 60;
 
+/// The fields of cron: what each is called, what it may be, and the longest step that means something.
+const FIELDS: [(&str, &str, u32); 5] = [
+    ("minute", "0 to 59", 60),
+    ("hour", "0 to 23", 24),
+    ("day", "1 to 31", 31),
+    ("month", "1 to 12, or JAN to DEC", 12),
+    ("weekday", "0 (Sunday) to 7 (Sunday), or SUN to SAT", 7),
+];
+
 /// Descriptors and their cron fields, as in cron(5).
 const DESCRIPTORS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
@@ -168,6 +177,13 @@ fn parse_fields(fields: &[&str]) -> Result<Cron, String> {
     if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
         return Err(format!("'{}' has an empty place between its commas", printable(field.as_bytes())));
     }
+    // A step longer than the field would count once, so that `*/90` would mean every hour.
+    for ((.., most), field) in FIELDS.iter().zip(fields) {
+        let steps = field.split(',').filter_map(|part| part.split_once('/')?.1.parse::<u32>().ok());
+        if let Some(step) = steps.into_iter().find(|step| step > most) {
+            return Err(format!("a step of {step} is longer than all of them"));
+        }
+    }
     // As in Vixie cron: a day and a weekday are alternatives, unless one of them begins with a star.
     let both_days = fields[2].starts_with('*') || fields[4].starts_with('*');
     CronParser::builder()
@@ -185,16 +201,10 @@ fn parse_fields(fields: &[&str]) -> Result<Cron, String> {
 /// The field that cannot be parsed, found by trying each alone: croner's errors do not name it.
 /// And what it may be.
 fn culprit<'a>(fields: &[&'a str]) -> Option<((&'static str, &'static str), &'a str)> {
-    const FIELDS: [(&str, &str); 5] = [
-        ("minute", "0 to 59"),
-        ("hour", "0 to 23"),
-        ("day", "1 to 31"),
-        ("month", "1 to 12, or JAN to DEC"),
-        ("weekday", "0 (Sunday) to 7 (Sunday), or SUN to SAT"),
-    ];
     (0..5).find_map(|place| {
         let mut alone = ["*"; 5];
         alone[place] = fields[place];
-        parse_fields(&alone).is_err().then_some((FIELDS[place], fields[place]))
+        let (name, range, _) = FIELDS[place];
+        parse_fields(&alone).is_err().then_some(((name, range), fields[place]))
     })
 }

@@ -7,12 +7,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Folder, instant};
-use crate::error::{Error, Result, cause_text};
+use super::{Folder, instant, owner};
+use crate::error::Result;
 use crate::printable::printable_path;
 
 /// For so long an archive must have been missing before its record goes. A disk that is not mounted for a night, or a
@@ -39,7 +38,7 @@ fn lines<T: DeserializeOwned>(path: &Path) -> Vec<Line<T>> {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(e) => {
-            log::warn!("read records {}: {}", printable_path(path), cause_text(&e));
+            log::warn!("read records {}: {}", printable_path(path), owner::unread(path, &e));
             return Vec::new();
         }
     };
@@ -54,13 +53,11 @@ impl Folder {
     /// If it cannot be written.
     pub(super) fn add_line(&self, path: &Path, record: &impl Serialize) -> Result<()> {
         self.create()?;
-        let failed = |e: io::Error| Error::io("write record", path, e);
+        let failed = |e: io::Error| owner::refused("write record", path, e);
         let mut line = text(record);
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o640);
-        // The folder may belong to somebody whom root must not write elsewhere for.
-        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path);
-        let mut file = file.map_err(failed)?;
+        options.read(true).append(true).mode(0o640);
+        let mut file = owner::open_or_make(&options, path).map_err(failed)?;
         if !ends_with_a_line(&mut file).map_err(failed)? {
             line.insert(0, b'\n');
         }
