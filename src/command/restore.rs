@@ -6,6 +6,7 @@ mod streamed;
 mod target;
 mod tell;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, stderr};
 use std::os::unix::ffi::OsStrExt as _;
@@ -168,28 +169,38 @@ impl Plan<'_> {
         let draw = !args.json && stderr().is_terminal();
         bar::with(draw.then_some(&progress), || {
             let mut all = Extracted::default();
-            let mut staged = Vec::new();
             let targets: Vec<_> = parts.iter().map(|part| part.target.as_path()).collect();
+            // Several sources that are single files may stand in one folder, which is replaced, or made, once.
+            let mut staged: Vec<(Staging, Vec<&Part>)> = Vec::new();
             for part in parts {
-                let mut staging = Staging::begin(&part.target)?;
-                let root = staging.new_tree()?;
-                let extracted = extract(part, &root, hands)?;
-                let why =
-                    extracted.refused.names.iter().chain(&extracted.lost.names).chain(&extracted.cut).next();
-                if extracted.entries == 0 && why.is_some() {
-                    return Err(Error::failed(format!(
-                        "nothing could be restored, and nothing was touched: {}",
-                        why.map_or("", String::as_str)
-                    )));
+                match staged.iter_mut().find(|(_, same)| same[0].target == part.target) {
+                    Some((_, same)) => same.push(part),
+                    None => staged.push((Staging::begin(&part.target)?, vec![part])),
                 }
-                let delete = if args.delete { Delete::of(part.selection.extent()) } else { Delete::Nothing };
-                let kept =
-                    part.selection.kept(part.rooted).into_iter().chain(extracted.implied.iter().cloned());
-                let kept = kept.collect();
-                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept, others: &targets })?;
-                staged.push(staging);
-                all.add(extracted);
             }
+            for (staging, parts) in &mut staged {
+                let root = staging.new_tree()?;
+                let (mut delete, mut kept) = (Delete::Nothing, BTreeSet::new());
+                for part in parts {
+                    let extracted = extract(part, &root, hands)?;
+                    let mut why = extracted.refused.names.iter().chain(&extracted.lost.names);
+                    if let Some(why) = why.next().or(extracted.cut.as_ref())
+                        && extracted.entries == 0
+                    {
+                        return Err(Error::failed(format!(
+                            "nothing could be restored, and nothing was touched: {why}"
+                        )));
+                    }
+                    if args.delete {
+                        delete = delete.and(Delete::of(part.selection.extent()));
+                    }
+                    kept.extend(part.selection.kept(part.rooted));
+                    kept.extend(extracted.implied.iter().cloned());
+                    all.add(extracted);
+                }
+                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept, others: &targets })?;
+            }
+            let staged = staged.into_iter().map(|(staging, _)| staging).collect();
             Staging::swap(staged)?;
             Ok(Some(all))
         })

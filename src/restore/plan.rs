@@ -40,6 +40,16 @@ impl Delete {
         extent.map_or(Self::All, Self::Below)
     }
 
+    /// What the one or the other takes.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, other) | (other, Self::Nothing) => other,
+            (Self::Below(one), Self::Below(two)) => Self::Below([one, two].concat()),
+            (Self::All, _) | (_, Self::All) => Self::All,
+        }
+    }
+
     fn is_within(&self, place: &[u8]) -> bool {
         match self {
             Self::Nothing => false,
