@@ -178,6 +178,7 @@ impl Plan<'_> {
                     None => staged.push((Staging::begin(&part.target)?, vec![part])),
                 }
             }
+            Staging::require_alone(staged.iter().map(|(staging, _)| staging))?;
             for (staging, parts) in &mut staged {
                 let root = staging.new_tree()?;
                 let (mut delete, mut kept) = (Delete::Nothing, BTreeSet::new());

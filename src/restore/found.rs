@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, StatxAttributes, StatxFlags, statat, statx};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::entry::is_restore_folder;
 
@@ -102,6 +103,11 @@ pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 pub fn all_names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     let names = Dir::read_from(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
     names.filter(|name| !name.as_ref().is_ok_and(|name| matches!(name.to_bytes(), b"." | b".."))).collect()
+}
+
+/// Whether what has this owner and mode is ours, and nobody else may write to it or look into it.
+pub fn is_only_ours(owner: u32, mode: u32) -> bool {
+    owner == geteuid().as_raw() && mode & 0o077 == 0
 }
 
 /// The name of what is in a folder, from the names of both.

@@ -8,9 +8,10 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, accessat, fstat};
 use rustix::process::geteuid;
 
-use super::found::{Found, Id, joined, names};
+use super::found::{Found, Id, all_names, joined, names};
 use super::journal::{Merged, Opened};
-use crate::entry::{Timestamp, is_below};
+use super::others;
+use crate::entry::{Timestamp, is_below, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::extract::Root;
 use crate::printable::{counted, printable_path};
@@ -187,7 +188,12 @@ impl Planner<'_> {
             }
             _ => None,
         };
-        let mut lasts: BTreeSet<CString> = names(theirs.as_fd()).map_err(failed)?.into_iter().collect();
+        let mut lasts = all_names(theirs.as_fd()).map_err(failed)?;
+        if !name.is_empty() {
+            others::refuse_below(theirs.as_fd(), &shown, &lasts)?;
+        }
+        lasts.retain(|name| !is_restore_folder(name.to_bytes()));
+        let mut lasts: BTreeSet<CString> = lasts.into_iter().collect();
         if let Some(ours) = &ours {
             lasts.extend(names(ours.as_fd()).map_err(failed)?);
         }

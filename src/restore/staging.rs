@@ -11,12 +11,11 @@ use rustix::fs::{
     AtFlags, FlockOperation, Mode, flock, fremovexattr, fstat, fsync, mkdirat, renameat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use super::found::all_names;
+use super::found::{all_names, is_only_ours};
 use super::journal::{JOURNAL, Journal, Lead, Phase};
 use super::plan::{Plan, Wish, plan};
-use super::{swap, tree};
+use super::{others, swap, tree};
 use crate::entry::{RESTORE_FOLDER, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::extract::Root;
@@ -103,6 +102,19 @@ impl Staging {
         staging.journal = Journal::extracting(becomes);
         staging.note()?;
         Ok(staging)
+    }
+
+    /// Refuse where others restore to the same folders. Of two that begin at once each finds the other: each has noted what
+    /// it does before it looks.
+    ///
+    /// # Errors
+    /// With [`Exit::Locked`](crate::exit::Exit::Locked), if there is one.
+    pub fn require_alone<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Result<()> {
+        let ours: Vec<_> = all.clone().map(|one| one.name.as_str()).collect();
+        for one in all {
+            others::refuse(&one.home, one.becomes.as_deref(), (&ours, owner(&one.folder)?.0))?;
+        }
+        Ok(())
     }
 
     /// The folder of a restore that has this name, if nobody works in it. One that was `left` has to be ours, and nobody
@@ -489,8 +501,8 @@ fn is_there(path: &Path) -> Result<bool> {
 }
 
 fn at_work(folder: &Path) -> Error {
-    let shown = printable_path(folder);
-    Error::failed(format!("another restore works in {shown}: try again when it is done"))
+    let journal = Root::open(folder).ok().and_then(|folder| Journal::read(folder.fd()).ok()?);
+    others::at_work(folder, journal.as_ref().map_or("", |journal| &journal.holder))
 }
 
 fn exchanged(folder: &Root) -> Error {
@@ -507,8 +519,4 @@ fn owner(folder: &Root) -> Result<(u32, u32)> {
 /// Whether it is ours, and nobody else's.
 fn is_private(folder: &Root) -> Result<bool> {
     owner(folder).map(|(owner, mode)| is_only_ours(owner, mode))
-}
-
-fn is_only_ours(owner: u32, mode: u32) -> bool {
-    owner == geteuid().as_raw() && mode & 0o077 == 0
 }

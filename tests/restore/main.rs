@@ -4,6 +4,7 @@
 mod common;
 
 mod bench;
+mod others;
 mod targets;
 
 use std::fs;
