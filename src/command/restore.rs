@@ -148,7 +148,8 @@ impl Plan<'_> {
         let mut needs = target::Needs::default();
         for part in parts {
             if !args.dry_run {
-                tell::recovered(recover(&part.target)?);
+                let may = |targets: &[PathBuf]| self.services_down(targets.iter());
+                recover(&part.target, &may, &mut tell::recovered)?;
             }
             target::check(args, self.config, part, &mut needs)?;
         }
@@ -211,8 +212,7 @@ impl Plan<'_> {
     /// Before an archive is read through: that can take long.
     fn services_down<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
         let targets: Vec<&Path> = targets.map(PathBuf::as_path).collect();
-        let jobs = services::jobs_of(&targets, self.config);
-        jobs.into_iter().try_for_each(|job| services::require_down(job, self.args.force))
+        services::require_down(&targets, self.config, self.args.force)
     }
 
     /// Say what came of it. `remedy` is what to do to have metadata that was not applied.

@@ -1,9 +1,11 @@
 //! Several restores, and other programs, at work on the same folders.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::bench::{Bench, ok};
-use super::common::program::stderr as text;
+use super::common::program::{command, stderr as text};
 
 const REPLACE: [&str; 3] = ["--force", "--delete", "--yes"];
 
@@ -73,4 +75,85 @@ fn what_was_interrupted_within_a_folder_is_made_good_before_it_is_replaced() {
     ok(&bench.restore(&REPLACE));
     assert_eq!(deep.read_dir().unwrap().count(), 1);
     bench.no_litter();
+}
+
+#[test]
+fn what_was_interrupted_around_a_folder_is_finished_before_it_is_replaced() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("folder/deep")).unwrap();
+        fs::write(source.join("folder/deep/file"), "archived").unwrap();
+    });
+    let deep = bench.at("data/folder/deep");
+    fs::write(deep.join("file"), "changed").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let output = bench.restore(&[&["--to", deep.to_str().unwrap()], &REPLACE[..]].concat());
+    ok(&output);
+    assert!(text(&output).contains("was finished"), "{}", text(&output));
+    bench.no_litter();
+}
+
+/// It is theirs, or on a disk that keeps no owners: nothing tells which.
+#[test]
+fn what_looks_interrupted_and_is_not_believed_is_said() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let data = bench.at("data");
+    fs::write(data.join("more"), "more").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let left = data.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let left = left.into_iter().find(|path| path.to_str().unwrap().contains(".tarkeep-restore-")).unwrap();
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = bench.restore(&["--force", "--yes"]);
+    ok(&output);
+    let shown = format!("{} is called like the folder of a restore, but is of somebody else", left.display());
+    assert!(text(&output).contains(&shown), "{}", text(&output));
+    assert!(data.join("more").exists() && left.exists());
+}
+
+#[test]
+fn what_was_interrupted_is_not_finished_while_services_of_it_are_up() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    let (data, look) = (bench.at("data"), bench.at("look"));
+    fs::remove_dir_all(&data).unwrap();
+    drop(bench.stopped(&[], "restore-noted"));
+    // Nobody waits for a neighbour.
+    let archive = bench.archive.to_str().unwrap();
+    let beside = || {
+        let arguments = ["restore", archive, "--to", look.to_str().unwrap()];
+        let output = bench.tarkeep(&arguments, &[("TARKEEP_SERVICES_DOWN", &address)]);
+        ok(&output);
+        fs::remove_dir_all(&look).unwrap();
+        text(&output)
+    };
+    let said = beside();
+    assert!(said.contains("cannot be finished yet") && said.contains(&format!("{address} is up")), "{said}");
+    assert!(!data.exists());
+    drop(service);
+    let said = beside();
+    assert!(said.contains("was finished"), "{said}");
+    assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "archived");
+    bench.no_litter();
+}
+
+#[test]
+fn the_services_of_every_job_that_has_the_source_are_asked() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    let job = |name: &str, more: &str| {
+        let folder = bench.at(name);
+        fs::create_dir(&folder).unwrap();
+        format!(
+            "[[job]]\nname = {name:?}\nsource = {:?}\ndestination = {folder:?}\n{more}\n",
+            bench.at("data")
+        )
+    };
+    let config = job("one", "") + &job("two", &format!("services-down = {address:?}"));
+    fs::write(bench.at("jobs.toml"), config).unwrap();
+    let mut command = command(&["restore", "--job", "one", bench.archive.to_str().unwrap()]);
+    let output = command.args(["--yes"]).env("TARKEEP_CONFIG", bench.at("jobs.toml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let wanted = format!("{address} is up and may use the data of job two; nothing was touched");
+    assert!(text(&output).contains(&wanted), "{}", text(&output));
 }
