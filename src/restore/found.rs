@@ -1,9 +1,11 @@
 //! What stands under a name: as much of it as decides whether it can be replaced or removed.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, StatxAttributes, StatxFlags, statat, statx};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, chmod, fchmod, openat, statat, statx,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -82,6 +84,25 @@ impl Found {
             (Some(one), Some(two)) => one == two && (!self.is_folder() || self.id.0 == other.id.0),
             _ => self.id.0 == other.id.0,
         }
+    }
+}
+
+/// Give the folder of this name in an open folder this mode, and nothing else: somebody may have put a link, or a file of
+/// others, in its place.
+///
+/// # Errors
+/// If it is no folder, or not ours.
+pub fn set_mode(folder: impl AsFd, name: &CStr, mode: Mode) -> Result<(), Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&folder, name, flags | OFlags::RDONLY, Mode::empty()) {
+        Ok(fd) => fchmod(fd, mode),
+        Err(Errno::ACCESS) => {
+            // One that we may not read yet is opened without a right to anything, and such a descriptor has no mode to set
+            // but by its name in /proc: see open(2), O_PATH.
+            let fd = openat(&folder, name, flags | OFlags::PATH, Mode::empty())?;
+            chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
+        }
+        Err(e) => Err(e),
     }
 }
 

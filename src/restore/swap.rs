@@ -6,13 +6,12 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, fchmod,
-    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with,
-    unlinkat,
+    AtFlags, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::found::{Found, joined, names};
+use super::found::{Found, joined, names, set_mode};
 use super::journal::{Merged, Opened};
 use super::tree;
 use crate::entry::Timestamp;
@@ -67,7 +66,7 @@ fn each(root: &Root, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option
         };
         let last = CString::new(last).map_err(|_| failed(Errno::INVAL))?;
         if let Some(bits) = set(Found::at(&above, &last).map_err(failed)?) {
-            chmodat(&above, &last, Mode::from_raw_mode(bits), AtFlags::empty()).map_err(failed)?;
+            set_mode(&above, &last, Mode::from_raw_mode(bits)).map_err(failed)?;
         }
     }
     Ok(())
