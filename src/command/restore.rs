@@ -180,6 +180,7 @@ impl Plan<'_> {
                 }
             }
             Staging::require_alone(staged.iter().map(|(staging, _)| staging))?;
+            target::not_read(self.config, &targets)?;
             for (staging, parts) in &mut staged {
                 let root = staging.new_tree()?;
                 let (mut delete, mut kept) = (Delete::Nothing, BTreeSet::new());

@@ -61,7 +61,7 @@ fn remedy(up: &[&Service]) -> String {
 }
 
 /// The jobs that have a source at, in or around one of these folders.
-fn jobs_of<'a>(targets: &[&Path], config: &'a Config) -> Vec<&'a Job> {
+pub fn jobs_of<'a>(targets: &[&Path], config: &'a Config) -> Vec<&'a Job> {
     let targets: Vec<_> = targets.iter().map(|target| place(target)).collect();
     let concerns = |source: &PathBuf| {
         let source = place(source);

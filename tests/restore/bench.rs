@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
 use tempfile::TempDir;
 
 use super::common::program::{self, stderr as text};
@@ -107,10 +107,17 @@ impl Stopped {
         self.0.as_ref().unwrap().id()
     }
 
-    /// Let it go on to its end.
+    /// Let it go on to its end, as often as it stops again.
     pub fn go_on(mut self) -> Output {
         let child = self.0.take().unwrap();
-        kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+        let pid = Pid::from_child(&child);
+        // Does not take the child's end away from the one who waits for it below.
+        let ends = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let stops_again = || {
+            kill_process(pid, Signal::CONT).unwrap();
+            waitid(WaitId::Pid(pid), ends).unwrap().unwrap().stopped()
+        };
+        while stops_again() {}
         child.wait_with_output().unwrap()
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::bench::{Bench, ok};
+use super::bench::{Bench, Stopped, ok};
 use super::common::program::{command, stderr as text};
 
 const REPLACE: [&str; 3] = ["--force", "--delete", "--yes"];
@@ -156,4 +156,26 @@ fn the_services_of_every_job_that_has_the_source_are_asked() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let wanted = format!("{address} is up and may use the data of job two; nothing was touched");
     assert!(text(&output).contains(&wanted), "{}", text(&output));
+}
+
+/// What the run has read of it and what it reads next would be of two nights.
+#[test]
+fn nothing_is_replaced_while_a_job_reads_it() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let file = bench.at("data/file");
+    fs::write(&file, "changed").unwrap();
+    let mut backup = command(&["backup"]);
+    backup.env("TARKEEP_SOURCE", bench.at("data")).env("TARKEEP_DESTINATION", bench.folder.path());
+    backup.env("TARKEEP_FAILPOINT", "before-sync:stop");
+    let backup = Stopped::new(backup);
+    let output = bench.restore(&REPLACE);
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+    let wanted = format!("is locked by process {} on ", backup.pid());
+    assert!(text(&output).contains(&wanted), "{}", text(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
+    bench.no_litter();
+    // A place of its own is read by nobody.
+    ok(&bench.restore(&["--to", bench.at("look").to_str().unwrap()]));
+    ok(&backup.go_on());
+    ok(&bench.restore(&REPLACE));
 }
