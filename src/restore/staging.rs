@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, flock, fremovexattr, fstat, fsync, mkdirat, renameat, syncfs, unlinkat,
+    AtFlags, FlockOperation, Mode, flock, fremovexattr, fstat, fsync, mkdirat, renameat, statat, syncfs,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -190,6 +191,10 @@ impl Staging {
                 )));
             }
         }
+        // From here on what somebody made meanwhile would keep the rest from its place.
+        for part in std::iter::once(&*lead).chain(&*followers) {
+            part.require_free_name()?;
+        }
         lead.journal.followers = followers.iter().map(Self::whole_path).collect::<Result<_>>()?;
         lead.journal.phase = Phase::Extracting;
         lead.note()?;
@@ -202,6 +207,17 @@ impl Staging {
         }
         lead.journal.phase = Phase::Swapping;
         lead.note()
+    }
+
+    /// Refuse where what is to be made is there by now.
+    fn require_free_name(&self) -> Result<()> {
+        let Some(name) = &self.becomes else { return Ok(()) };
+        match statat(self.home.fd(), OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            Ok(_) => Err(Errno::EXIST),
+            Err(e) => Err(e),
+        }
+        .map_err(|e| Error::io("give the restored folder its name,", self.home.shown(name), e))
     }
 
     /// What it replaces or makes.
@@ -231,9 +247,16 @@ impl Staging {
         if self.has_new()? {
             if let Some(name) = &self.journal.becomes {
                 if let Err(error) = swap::become_folder(&self.folder, NEW, &self.home, name) {
-                    // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
+                    let made = error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
                     let alone = self.journal.lead.is_none() && self.journal.followers.is_empty();
-                    self.undo = alone && error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
+                    // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
+                    self.undo = alone && made;
+                    if made && !alone {
+                        return Err(Error::failed(format!(
+                            "{error}; other folders of this restore have what is theirs: move that one away, and the next \
+                             restore to there finishes it"
+                        )));
+                    }
                     return Err(error);
                 }
             } else {
@@ -267,7 +290,7 @@ impl Staging {
     }
 
     fn has_new(&self) -> Result<bool> {
-        match rustix::fs::statat(self.folder.fd(), NEW, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(self.folder.fd(), NEW, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(Error::io("look at", self.folder.path().join(NEW), e)),

@@ -179,3 +179,47 @@ fn nothing_is_replaced_while_a_job_reads_it() {
     ok(&backup.go_on());
     ok(&bench.restore(&REPLACE));
 }
+
+#[test]
+fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "old").unwrap());
+    let [one, two] = ["one", "two"].map(|name| bench.at(name));
+    let sources = format!("{},{}", one.display(), two.display());
+    for source in [&one, &two] {
+        fs::create_dir(source).unwrap();
+        fs::write(source.join("file"), "archived").unwrap();
+    }
+    let archive = bench.at("both.tar.gz");
+    let run = |arguments: &[&str]| bench.tarkeep(arguments, &[("TARKEEP_SOURCE", &sources)]);
+    ok(&run(&["backup", "-o", archive.to_str().unwrap()]));
+    let restore = [&["restore", archive.to_str().unwrap()], &REPLACE[..]].concat();
+    for missing in [&one, &two] {
+        for step in ["restore-extracted", "restore-noted"] {
+            let other = if missing == &one { &two } else { &one };
+            fs::remove_dir_all(missing).unwrap();
+            fs::write(other.join("file"), "now").unwrap();
+            let mut command = command(&restore);
+            command.env("TARKEEP_SOURCE", &sources).env("TARKEEP_DESTINATION", bench.folder.path());
+            command.env("TARKEEP_FAILPOINT", format!("{step}:stop"));
+            let stopped = Stopped::new(command);
+            fs::create_dir(missing).unwrap();
+            fs::write(missing.join("theirs"), "theirs").unwrap();
+            let output = stopped.go_on();
+            let shown = format!("{step} {}: {}", missing.display(), text(&output));
+            assert_eq!(output.status.code(), Some(1), "{shown}");
+            assert!(missing.join("theirs").exists(), "{shown}");
+            if step == "restore-noted" {
+                assert!(text(&output).contains("move that one away"), "{shown}");
+                fs::remove_dir_all(missing).unwrap();
+                let next = other.join("next");
+                ok(&run(&["restore", archive.to_str().unwrap(), "--to", next.to_str().unwrap()]));
+                fs::remove_dir_all(next).unwrap();
+                let is = [&one, &two].map(|source| fs::read_to_string(source.join("file")).unwrap());
+                assert_eq!(is, ["archived", "archived"], "{shown}");
+            } else {
+                assert_eq!(fs::read_to_string(other.join("file")).unwrap(), "now", "{shown}");
+            }
+            bench.no_litter();
+        }
+    }
+}
