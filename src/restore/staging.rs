@@ -126,8 +126,13 @@ impl Staging {
             return Err(exchanged(&folder));
         }
         let failed = |doing: &str, e| Error::io(doing, folder.path(), e);
-        match flock(folder.fd(), FlockOperation::NonBlockingLockExclusive) {
+        let lock = |how| flock(folder.fd(), how);
+        match lock(FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
+            // Somebody only looks whether it is at work, and lets go of it at once.
+            Err(Errno::WOULDBLOCK) if lock(FlockOperation::NonBlockingLockShared).is_ok() => {
+                lock(FlockOperation::LockExclusive).map_err(|e| failed("lock folder", e))?;
+            }
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(e) => return Err(failed("lock folder", e)),
         }
