@@ -3,6 +3,7 @@
 mod tell;
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -64,7 +65,11 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     }
     let mut bounds = Bounds::of(config);
     let sources = checked(args, job, &bounds)?;
-    services::require_down(job, args.force)?;
+    let down = |folders: &[PathBuf]| {
+        let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
+        services::require_down(&folders, config, args.force)
+    };
+    down(&sources.iter().map(|(source, _)| source.path.clone()).collect::<Vec<_>>())?;
     if args.dry_run {
         let plan = plan(args, job, sources, &bounds, stop)?;
         return tell::summary(args, job, &plan, stop).map(|()| Exit::Complete);
@@ -74,7 +79,7 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     let lock = destination.lock(&format!("reset of job {}", job.name), &now.to_rfc3339())?;
     // An archive may have been published while the lock was somebody else's.
     bounds = Bounds::of(config);
-    restores(&sources)?;
+    restores(&sources, &down)?;
     let plan = plan(args, job, sources, &bounds, stop)?;
     tell::summary(args, job, &plan, stop)?;
     if plan.sum(|there| there.goes.entries) == 0 {
@@ -179,13 +184,15 @@ fn retyped(args: &ResetArgs) -> String {
 }
 
 /// Finish or undo restores that were interrupted in the sources; refuse where one is at work.
-fn restores(sources: &[(Source, (u64, u64))]) -> Result<()> {
-    use std::os::unix::ffi::OsStrExt as _;
-    for (source, _) in sources.iter().filter(|(source, _)| source.path.is_dir()) {
+fn restores(sources: &[(Source, (u64, u64))], down: &dyn Fn(&[PathBuf]) -> Result<()>) -> Result<()> {
+    for (source, _) in sources {
+        recover(&source.path, down, &mut recovered)?;
+        if !source.path.is_dir() {
+            continue;
+        }
         // What is mounted in a source is restored by itself.
         let mounts = sys::mounts_below(&source.path).into_iter().map(|mount| source.path.join(mount));
         for folder in std::iter::once(source.path.clone()).chain(mounts) {
-            recovered(recover(&folder)?);
             let failed = |e| Error::io("list source", &folder, e);
             for entry in folder.read_dir().map_err(failed)? {
                 let entry = entry.map_err(failed)?;

@@ -6,6 +6,7 @@ mod streamed;
 mod target;
 mod tell;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, stderr};
 use std::os::unix::ffi::OsStrExt as _;
@@ -147,7 +148,8 @@ impl Plan<'_> {
         let mut needs = target::Needs::default();
         for part in parts {
             if !args.dry_run {
-                tell::recovered(recover(&part.target)?);
+                let may = |targets: &[PathBuf]| self.services_down(targets.iter());
+                recover(&part.target, &may, &mut tell::recovered)?;
             }
             target::check(args, self.config, part, &mut needs)?;
         }
@@ -168,28 +170,40 @@ impl Plan<'_> {
         let draw = !args.json && stderr().is_terminal();
         bar::with(draw.then_some(&progress), || {
             let mut all = Extracted::default();
-            let mut staged = Vec::new();
             let targets: Vec<_> = parts.iter().map(|part| part.target.as_path()).collect();
+            // Several sources that are single files may stand in one folder, which is replaced, or made, once.
+            let mut staged: Vec<(Staging, Vec<&Part>)> = Vec::new();
             for part in parts {
-                let mut staging = Staging::begin(&part.target)?;
-                let root = staging.new_tree()?;
-                let extracted = extract(part, &root, hands)?;
-                let why =
-                    extracted.refused.names.iter().chain(&extracted.lost.names).chain(&extracted.cut).next();
-                if extracted.entries == 0 && why.is_some() {
-                    return Err(Error::failed(format!(
-                        "nothing could be restored, and nothing was touched: {}",
-                        why.map_or("", String::as_str)
-                    )));
+                match staged.iter_mut().find(|(_, same)| same[0].target == part.target) {
+                    Some((_, same)) => same.push(part),
+                    None => staged.push((Staging::begin(&part.target)?, vec![part])),
                 }
-                let delete = if args.delete { Delete::of(part.selection.extent()) } else { Delete::Nothing };
-                let kept =
-                    part.selection.kept(part.rooted).into_iter().chain(extracted.implied.iter().cloned());
-                let kept = kept.collect();
-                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept, others: &targets })?;
-                staged.push(staging);
-                all.add(extracted);
             }
+            Staging::require_alone(staged.iter().map(|(staging, _)| staging))?;
+            target::not_read(self.config, &targets)?;
+            for (staging, parts) in &mut staged {
+                let root = staging.new_tree()?;
+                let (mut delete, mut kept) = (Delete::Nothing, BTreeSet::new());
+                for part in parts {
+                    let extracted = extract(part, &root, hands)?;
+                    let mut why = extracted.refused.names.iter().chain(&extracted.lost.names);
+                    if let Some(why) = why.next().or(extracted.cut.as_ref())
+                        && extracted.entries == 0
+                    {
+                        return Err(Error::failed(format!(
+                            "nothing could be restored, and nothing was touched: {why}"
+                        )));
+                    }
+                    if args.delete {
+                        delete = delete.and(Delete::of(part.selection.extent()));
+                    }
+                    kept.extend(part.selection.kept(part.rooted));
+                    kept.extend(extracted.implied.iter().cloned());
+                    all.add(extracted);
+                }
+                staging.decide(&Wish { delete: &delete, spare: &spare, kept: &kept, others: &targets })?;
+            }
+            let staged = staged.into_iter().map(|(staging, _)| staging).collect();
             Staging::swap(staged)?;
             Ok(Some(all))
         })
@@ -199,8 +213,7 @@ impl Plan<'_> {
     /// Before an archive is read through: that can take long.
     fn services_down<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
         let targets: Vec<&Path> = targets.map(PathBuf::as_path).collect();
-        let jobs = services::jobs_of(&targets, self.config);
-        jobs.into_iter().try_for_each(|job| services::require_down(job, self.args.force))
+        services::require_down(&targets, self.config, self.args.force)
     }
 
     /// Say what came of it. `remedy` is what to do to have metadata that was not applied.

@@ -9,11 +9,16 @@ use crate::services::{Found, Service, look};
 /// What to type after what was refused.
 const FORCE: &str = "--force goes on all the same";
 
-/// Refuse while a service is up that uses the sources of this job. With `force` it is only said.
+/// Refuse while a service is up that uses what is at, in or around one of these folders, by whatever job that is known.
+/// With `force` it is only said.
 ///
 /// # Errors
 /// That names what is up, or what could not be asked, and what to do.
-pub fn require_down(job: &Job, force: bool) -> Result<()> {
+pub fn require_down(targets: &[&Path], config: &Config, force: bool) -> Result<()> {
+    jobs_of(targets, config).into_iter().try_for_each(|job| require_down_for(job, force))
+}
+
+fn require_down_for(job: &Job, force: bool) -> Result<()> {
     let mut up = Vec::new();
     let mut unknown = Vec::new();
     for (service, found) in job.services_down.iter().zip(look(&job.services_down)) {
@@ -62,7 +67,7 @@ pub fn jobs_of<'a>(targets: &[&Path], config: &'a Config) -> Vec<&'a Job> {
         let source = place(source);
         targets.iter().any(|target| target.starts_with(&source) || source.starts_with(target))
     };
-    config.jobs.iter().filter(|job| job.sources.iter().any(concerns)).collect()
+    config.jobs.iter().chain(&config.others).filter(|job| job.sources.iter().any(concerns)).collect()
 }
 
 /// Where a path leads: links are followed in what is there of it.

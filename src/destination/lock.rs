@@ -78,6 +78,20 @@ impl Local {
         Ok(lock)
     }
 
+    /// Refuse where somebody has the lock, without taking it. It needs no right to write: a destination may be mounted
+    /// read-only where something is restored.
+    ///
+    /// # Errors
+    /// With [`Exit::Locked`](crate::exit::Exit::Locked), saying who has it. Where it cannot be looked at nobody has.
+    pub fn require_unlocked(&self) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let lock = openat(&self.fd, OWN_FOLDER, FOLDER, Mode::empty())
+            .and_then(|own| openat(own, LOCK, flags, Mode::empty()))
+            // Shared: two that look do not take each other for one that works. It is let go at once.
+            .and_then(|file| flock(file, FlockOperation::NonBlockingLockShared));
+        if lock == Err(Errno::WOULDBLOCK) { Err(self.taken()) } else { Ok(()) }
+    }
+
     /// Who holds the lock, as far as it is known. Left behind by a killed process, it says who held it last.
     pub fn holder(&self) -> Option<Holder> {
         let own = openat(&self.fd, OWN_FOLDER, FOLDER, Mode::empty()).ok()?;

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, linkat, makedev, mkdirat, mknodat, openat, openat2,
-    symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, linkat, makedev, mkdirat, mknodat, openat,
+    openat2, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -71,6 +71,15 @@ impl Root {
 
     /// Open a folder below, `name` being relative and clean. The empty name is the root itself.
     pub fn folder(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        self.reach(name, ResolveFlags::empty())
+    }
+
+    /// [`Root::folder`], if nothing is mounted there or on the way: that is `EXDEV`.
+    pub fn folder_here(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        self.reach(name, ResolveFlags::NO_XDEV)
+    }
+
+    fn reach(&self, name: &[u8], how: ResolveFlags) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut at = openat(&self.fd, c".", flags, Mode::empty())?;
         let mut rest = name;
@@ -81,7 +90,7 @@ impl Root {
                 let slash = rest[..PATH_PART].iter().rposition(|byte| *byte == b'/');
                 &rest[..slash.ok_or(Errno::NAMETOOLONG)?]
             };
-            at = beneath(at.as_fd(), part, flags)?;
+            at = beneath(at.as_fd(), part, flags, how)?;
             rest = rest.get(part.len() + 1..).unwrap_or_default();
         }
         Ok(at)
@@ -89,8 +98,8 @@ impl Root {
 }
 
 /// Open what is below a folder without passing a link, a mount of `/proc`, or `..`.
-fn beneath(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+fn beneath(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags, how: ResolveFlags) -> Result<OwnedFd, Errno> {
+    let resolve = how | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match openat2(folder, OsStr::from_bytes(name), flags, Mode::empty(), resolve) {
         // Kernels before 5.6, and filters of system calls that do not know it.
         Err(Errno::NOSYS | Errno::PERM) => {}
@@ -102,7 +111,12 @@ fn beneath(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd
             return Err(Errno::XDEV);
         }
         let from = at.as_ref().map_or(folder, AsFd::as_fd);
-        at = Some(openat(from, OsStr::from_bytes(part), flags, Mode::empty())?);
+        let next = openat(from, OsStr::from_bytes(part), flags, Mode::empty())?;
+        // As good as can be: a mount of the same disk is not told here.
+        if how.contains(ResolveFlags::NO_XDEV) && fstat(&next)?.st_dev != fstat(from)?.st_dev {
+            return Err(Errno::XDEV);
+        }
+        at = Some(next);
     }
     at.ok_or(Errno::NOENT)
 }

@@ -1,10 +1,13 @@
 //! What stands under a name: as much of it as decides whether it can be replaced or removed.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, StatxAttributes, StatxFlags, statat, statx};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, chmod, fchmod, openat, statat, statx,
+};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::entry::is_restore_folder;
 
@@ -84,6 +87,25 @@ impl Found {
     }
 }
 
+/// Give the folder of this name in an open folder this mode, and nothing else: somebody may have put a link, or a file of
+/// others, in its place.
+///
+/// # Errors
+/// If it is no folder, or not ours.
+pub fn set_mode(folder: impl AsFd, name: &CStr, mode: Mode) -> Result<(), Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&folder, name, flags | OFlags::RDONLY, Mode::empty()) {
+        Ok(fd) => fchmod(fd, mode),
+        Err(Errno::ACCESS) => {
+            // One that we may not read yet is opened without a right to anything, and such a descriptor has no mode to set
+            // but by its name in /proc: see open(2), O_PATH.
+            let fd = openat(&folder, name, flags | OFlags::PATH, Mode::empty())?;
+            chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), mode)
+        }
+        Err(e) => Err(e),
+    }
+}
+
 /// The names in a folder, sorted, without those of restores.
 ///
 /// # Errors
@@ -102,6 +124,11 @@ pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 pub fn all_names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     let names = Dir::read_from(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
     names.filter(|name| !name.as_ref().is_ok_and(|name| matches!(name.to_bytes(), b"." | b".."))).collect()
+}
+
+/// Whether what has this owner and mode is ours, and nobody else may write to it or look into it.
+pub fn is_only_ours(owner: u32, mode: u32) -> bool {
+    owner == geteuid().as_raw() && mode & 0o077 == 0
 }
 
 /// The name of what is in a folder, from the names of both.

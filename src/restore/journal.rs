@@ -44,6 +44,9 @@ pub struct Journal {
     /// The folders for which this journal decides, which are finished before it; as bytes.
     #[serde(default)]
     pub followers: Vec<Vec<u8>>,
+    /// Who wrote it, for people.
+    #[serde(default)]
+    pub holder: String,
 }
 
 /// Whose journal decides.
@@ -80,7 +83,9 @@ impl Journal {
     pub fn extracting(becomes: Option<Vec<u8>>) -> Self {
         let phase = Phase::Extracting;
         let (delete, merged, opened, followers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { phase, becomes, delete, merged, opened, lead: None, followers }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let holder = format!("process {} on {}", std::process::id(), host.trim());
+        Self { phase, becomes, delete, merged, opened, lead: None, followers, holder }
     }
 
     /// Write it, so that after a power failure it is there whole or not at all.
@@ -97,7 +102,7 @@ impl Journal {
     /// Read it. None where there is none: the restore had hardly begun.
     pub fn read(folder: impl AsFd) -> std::io::Result<Option<Self>> {
         let folder = folder.as_fd();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut text = Vec::new();
         match openat(folder, JOURNAL, flags, Mode::empty()) {
             Ok(fd) => File::from(fd).read_to_end(&mut text)?,

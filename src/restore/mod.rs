@@ -8,6 +8,7 @@ pub mod paths;
 mod found;
 mod journal;
 mod names;
+mod others;
 mod plan;
 mod selection;
 mod spool;

@@ -8,9 +8,10 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, accessat, fstat};
 use rustix::process::geteuid;
 
-use super::found::{Found, Id, joined, names};
+use super::found::{Found, Id, all_names, joined, names};
 use super::journal::{Merged, Opened};
-use crate::entry::{Timestamp, is_below};
+use super::others;
+use crate::entry::{Timestamp, is_below, is_restore_folder};
 use crate::error::{Error, Result};
 use crate::extract::Root;
 use crate::printable::{counted, printable_path};
@@ -38,6 +39,16 @@ impl Delete {
     /// In this extent: everywhere, where it has no bounds.
     pub fn of(extent: Option<Vec<Vec<u8>>>) -> Self {
         extent.map_or(Self::All, Self::Below)
+    }
+
+    /// What the one or the other takes.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, other) | (other, Self::Nothing) => other,
+            (Self::Below(one), Self::Below(two)) => Self::Below([one, two].concat()),
+            (Self::All, _) | (_, Self::All) => Self::All,
+        }
     }
 
     fn is_within(&self, place: &[u8]) -> bool {
@@ -177,7 +188,12 @@ impl Planner<'_> {
             }
             _ => None,
         };
-        let mut lasts: BTreeSet<CString> = names(theirs.as_fd()).map_err(failed)?.into_iter().collect();
+        let mut lasts = all_names(theirs.as_fd()).map_err(failed)?;
+        if !name.is_empty() {
+            others::refuse_below(theirs.as_fd(), &shown, &lasts)?;
+        }
+        lasts.retain(|name| !is_restore_folder(name.to_bytes()));
+        let mut lasts: BTreeSet<CString> = lasts.into_iter().collect();
         if let Some(ours) = &ours {
             lasts.extend(names(ours.as_fd()).map_err(failed)?);
         }

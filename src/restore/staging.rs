@@ -1,27 +1,30 @@
-//! The folder that a restore works in, beside or in its target, and what becomes of one that was left.
+//! The folder that a restore works in, beside or in its target.
+
+mod recovery;
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, flock, fremovexattr, fstat, fsync, mkdirat, renameat, syncfs, unlinkat,
+    AtFlags, FlockOperation, Mode, flock, fremovexattr, fstat, fsync, mkdirat, renameat, statat, syncfs,
+    unlinkat,
 };
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
-use super::found::all_names;
+use super::found::{all_names, is_only_ours};
 use super::journal::{JOURNAL, Journal, Lead, Phase};
 use super::plan::{Plan, Wish, plan};
-use super::{swap, tree};
-use crate::entry::{RESTORE_FOLDER, is_restore_folder};
+use super::{others, swap, tree};
+use crate::entry::RESTORE_FOLDER;
 use crate::error::{Error, Result};
 use crate::extract::Root;
 use crate::printable::printable_path;
-use crate::sys::{self, failpoint};
+use crate::sys::failpoint;
+
+pub use recovery::{Recovered, recover};
 
 /// The new tree in it.
 const NEW: &str = "new";
@@ -49,15 +52,6 @@ pub struct Staging {
     journal: Journal,
     /// Whether dropping it takes it away.
     undo: bool,
-}
-
-/// What was done about a restore that had been interrupted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recovered {
-    /// It had all it needed, and was finished.
-    Finished(PathBuf),
-    /// It had changed nothing, and was removed.
-    Undone(PathBuf),
 }
 
 impl Staging {
@@ -105,6 +99,19 @@ impl Staging {
         Ok(staging)
     }
 
+    /// Refuse where others restore to the same folders. Of two that begin at once each finds the other: each has noted what
+    /// it does before it looks.
+    ///
+    /// # Errors
+    /// With [`Exit::Locked`](crate::exit::Exit::Locked), if there is one.
+    pub fn require_alone<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Result<()> {
+        let ours: Vec<_> = all.clone().map(|one| one.name.as_str()).collect();
+        for one in all {
+            others::refuse(&one.home, one.becomes.as_deref(), (&ours, owner(&one.folder)?.0))?;
+        }
+        Ok(())
+    }
+
     /// The folder of a restore that has this name, if nobody works in it. One that was `left` has to be ours, and nobody
     /// else may write to it: others could have laid it down with a journal of their own.
     fn open(home: Root, name: String, left: bool) -> Result<Option<Self>> {
@@ -113,8 +120,13 @@ impl Staging {
             return Err(exchanged(&folder));
         }
         let failed = |doing: &str, e| Error::io(doing, folder.path(), e);
-        match flock(folder.fd(), FlockOperation::NonBlockingLockExclusive) {
+        let lock = |how| flock(folder.fd(), how);
+        match lock(FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
+            // Somebody only looks whether it is at work, and lets go of it at once.
+            Err(Errno::WOULDBLOCK) if lock(FlockOperation::NonBlockingLockShared).is_ok() => {
+                lock(FlockOperation::LockExclusive).map_err(|e| failed("lock folder", e))?;
+            }
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(e) => return Err(failed("lock folder", e)),
         }
@@ -178,6 +190,10 @@ impl Staging {
                 )));
             }
         }
+        // From here on what somebody made meanwhile would keep the rest from its place.
+        for part in std::iter::once(&*lead).chain(&*followers) {
+            part.require_free_name()?;
+        }
         lead.journal.followers = followers.iter().map(Self::whole_path).collect::<Result<_>>()?;
         lead.journal.phase = Phase::Extracting;
         lead.note()?;
@@ -190,6 +206,23 @@ impl Staging {
         }
         lead.journal.phase = Phase::Swapping;
         lead.note()
+    }
+
+    /// Refuse where what is to be made is there by now.
+    fn require_free_name(&self) -> Result<()> {
+        let Some(name) = &self.becomes else { return Ok(()) };
+        match statat(self.home.fd(), OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            Ok(_) => Err(Errno::EXIST),
+            Err(e) => Err(e),
+        }
+        .map_err(|e| Error::io("give the restored folder its name,", self.home.shown(name), e))
+    }
+
+    /// What it replaces or makes.
+    fn target(&self) -> PathBuf {
+        let home = self.home.path();
+        self.journal.becomes.as_ref().map_or(home.to_path_buf(), |name| home.join(OsStr::from_bytes(name)))
     }
 
     fn whole_path(&self) -> Result<Vec<u8>> {
@@ -213,9 +246,16 @@ impl Staging {
         if self.has_new()? {
             if let Some(name) = &self.journal.becomes {
                 if let Err(error) = swap::become_folder(&self.folder, NEW, &self.home, name) {
-                    // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
+                    let made = error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
                     let alone = self.journal.lead.is_none() && self.journal.followers.is_empty();
-                    self.undo = alone && error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
+                    // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
+                    self.undo = alone && made;
+                    if made && !alone {
+                        return Err(Error::failed(format!(
+                            "{error}; other folders of this restore have what is theirs: move that one away, and the next \
+                             restore to there finishes it"
+                        )));
+                    }
                     return Err(error);
                 }
             } else {
@@ -249,7 +289,7 @@ impl Staging {
     }
 
     fn has_new(&self) -> Result<bool> {
-        match rustix::fs::statat(self.folder.fd(), NEW, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(self.folder.fd(), NEW, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(Error::io("look at", self.folder.path().join(NEW), e)),
@@ -341,156 +381,9 @@ impl Drop for Staging {
     }
 }
 
-/// Whether this is a folder of a restore, and was made by us: in a folder that others may write to, such as `/tmp`, they
-/// could lay down one with a journal of their own.
-fn is_ours(found: &std::fs::DirEntry) -> bool {
-    is_restore_folder(found.file_name().as_bytes())
-        && found.metadata().is_ok_and(|about| about.is_dir() && is_only_ours(about.uid(), about.mode()))
-}
-
 /// The folder around this one.
 fn around(target: &Path) -> Option<&Path> {
     target.parent().map(|home| if home.as_os_str().is_empty() { Path::new(".") } else { home })
-}
-
-/// Look in and beside a target, and in what is mounted in it, for restores that were interrupted, and finish or undo them.
-///
-/// # Errors
-/// If one can be neither finished nor undone.
-pub fn recover(target: &Path) -> Result<Vec<Recovered>> {
-    let mut recovered = Vec::new();
-    let mounted = sys::mounts_below(target).into_iter().map(|mount| target.join(mount));
-    let homes = [Some(target.to_path_buf()), around(target).map(Path::to_path_buf)];
-    for home in homes.into_iter().flatten().chain(mounted) {
-        let Ok(listing) = home.read_dir() else { continue };
-        for found in listing.flatten().filter(is_ours) {
-            recover_one(&home, &found.file_name(), &mut recovered)?;
-        }
-    }
-    Ok(recovered)
-}
-
-/// Finish or undo what was left in the folder of this name, if it is still there and nobody works in it.
-fn recover_one(home: &Path, name: &OsStr, recovered: &mut Vec<Recovered>) -> Result<()> {
-    let folder = home.join(name);
-    if !is_there(&folder)? {
-        return Ok(());
-    }
-    let Some(mut staging) = left(&folder)? else { return Ok(()) };
-    let Some(journal) = staging.noted()? else {
-        // Not begun yet, or over: which of the two, nobody knows.
-        if staging.is_empty()? {
-            return staging.remove();
-        }
-        return undone(staging, recovered);
-    };
-    let lead = journal.lead.as_ref().map(|lead| PathBuf::from(OsStr::from_bytes(&lead.folder)));
-    match (journal.phase, lead) {
-        // One beside the target may be of a neighbour, who is served all the same.
-        (Phase::Extracting, _) => {
-            for follower in &journal.followers {
-                let follower = Path::new(OsStr::from_bytes(follower));
-                if is_there(follower)? {
-                    undone(left(follower)?.ok_or_else(|| at_work(follower))?, recovered)?;
-                }
-            }
-            undone(staging, recovered)
-        }
-        (Phase::Swapping, None) => finish_all(staging, journal, recovered),
-        (Phase::Swapping, Some(lead)) if is_there(&lead)? => {
-            // It is served with the one that decides, and nobody may hold it then.
-            drop(staging);
-            let (Some(home), Some(name)) = (lead.parent(), lead.file_name()) else { return Ok(()) };
-            recover_one(home, name, recovered)?;
-            if is_there(&folder)? { Err(at_work(&lead)) } else { Ok(()) }
-        }
-        (Phase::Swapping, Some(lead)) => {
-            if staging.has_new()? {
-                // As long as one of the others is not in its place, the one that decided to go on stays.
-                let home =
-                    lead.parent().and_then(|home| home.metadata().ok()).map(|home| (home.dev(), home.ino()));
-                if home.is_some() && home == journal.lead.as_ref().map(|lead| lead.home) {
-                    return undone(staging, recovered);
-                }
-                return Err(Error::failed(format!(
-                    "a restore that was interrupted waits in {} for what {} says, which is not there: mount its disk; if \
-                     that is gone for good, remove the first, and nothing of it is restored",
-                    printable_path(&folder),
-                    printable_path(&lead)
-                )));
-            }
-            staging.journal = journal;
-            staging.clear()?;
-            recovered.push(Recovered::Finished(folder));
-            Ok(())
-        }
-    }
-}
-
-/// Finish one that was decided, and those for which it decides.
-fn finish_all(mut lead: Staging, journal: Journal, recovered: &mut Vec<Recovered>) -> Result<()> {
-    let begun = lead.has_new()?;
-    let followers = journal.followers.clone();
-    lead.journal = journal;
-    let mut all = vec![lead];
-    for follower in &followers {
-        let follower = Path::new(OsStr::from_bytes(follower));
-        if is_there(follower)? {
-            let mut staging = left(follower)?.ok_or_else(|| at_work(follower))?;
-            let journal = staging.noted()?.unwrap_or_else(|| Journal::extracting(None));
-            if journal.phase != Phase::Swapping && staging.has_new()? {
-                let shown = printable_path(follower);
-                return Err(Error::failed(format!(
-                    "the journal in {shown} is not what it was: restore again to elsewhere"
-                )));
-            }
-            staging.journal = journal;
-            all.push(staging);
-        } else if begun {
-            return Err(Error::failed(format!(
-                "a restore that was interrupted goes on in {}, which is not there: mount its disk; if that is gone for good, \
-                 remove {}, and nothing more of it is restored",
-                printable_path(follower),
-                printable_path(all[0].folder.path())
-            )));
-        }
-    }
-    if let Err(error) = Staging::finish(&mut all) {
-        let Some(lead) = all.pop().filter(|lead| lead.undo) else { return Err(error) };
-        log::warn!("{error}");
-        return undone(lead, recovered);
-    }
-    recovered.extend(all.iter().map(|one| Recovered::Finished(one.folder.path().to_path_buf())));
-    Ok(())
-}
-
-fn undone(mut staging: Staging, recovered: &mut Vec<Recovered>) -> Result<()> {
-    staging.undo = false;
-    staging.take_back()?;
-    recovered.push(Recovered::Undone(staging.folder.path().to_path_buf()));
-    Ok(())
-}
-
-/// The folder of an interrupted restore, if nobody works in it.
-fn left(folder: &Path) -> Result<Option<Staging>> {
-    let (Some(home), Some(name)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
-        return Ok(None);
-    };
-    Staging::open(Root::open(home)?, name.to_owned(), true)
-}
-
-/// Whether something has this name. Not to know is an error: a disk that does not answer is not one that has nothing.
-fn is_there(path: &Path) -> Result<bool> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-        Err(e) => Err(Error::io("look at", path, e)),
-    }
-}
-
-fn at_work(folder: &Path) -> Error {
-    let shown = printable_path(folder);
-    Error::failed(format!("another restore works in {shown}: try again when it is done"))
 }
 
 fn exchanged(folder: &Root) -> Error {
@@ -507,8 +400,4 @@ fn owner(folder: &Root) -> Result<(u32, u32)> {
 /// Whether it is ours, and nobody else's.
 fn is_private(folder: &Root) -> Result<bool> {
     owner(folder).map(|(owner, mode)| is_only_ours(owner, mode))
-}
-
-fn is_only_ours(owner: u32, mode: u32) -> bool {
-    owner == geteuid().as_raw() && mode & 0o077 == 0
 }

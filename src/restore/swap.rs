@@ -6,13 +6,12 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, fchmod,
-    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with,
-    unlinkat,
+    AtFlags, Gid, Mode, RenameFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::found::{Found, joined, names};
+use super::found::{Found, joined, names, set_mode};
 use super::journal::{Merged, Opened};
 use super::tree;
 use crate::entry::Timestamp;
@@ -60,14 +59,14 @@ fn each(root: &Root, opened: &[Opened], bits: impl Fn(&Opened, &Found) -> Option
             continue;
         }
         let (above, last) = split(&it.name);
-        let above = match root.folder(above) {
+        let above = match root.folder_here(above) {
             Ok(above) => above,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => continue,
             Err(e) => return Err(failed(e)),
         };
         let last = CString::new(last).map_err(|_| failed(Errno::INVAL))?;
         if let Some(bits) = set(Found::at(&above, &last).map_err(failed)?) {
-            chmodat(&above, &last, Mode::from_raw_mode(bits), AtFlags::empty()).map_err(failed)?;
+            set_mode(&above, &last, Mode::from_raw_mode(bits)).map_err(failed)?;
         }
     }
     Ok(())
@@ -81,8 +80,13 @@ pub fn remove(root: &Root, delete: &[Vec<u8>]) -> Result<()> {
     for name in delete {
         let shown = root.shown(name);
         let (folder, last) = split(name);
-        let folder = match root.folder(folder) {
+        let folder = match root.folder_here(folder) {
             Ok(folder) => folder,
+            // What this was to remove is below the mount, and what is in that was never looked at.
+            Err(Errno::XDEV) => {
+                log::warn!("{} stays: something was mounted there since", printable_path(&shown));
+                continue;
+            }
             // Gone, or by now a file or a link of the new tree stands there.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(e) => return Err(Error::io("open folder of", &shown, e)),
@@ -171,7 +175,15 @@ impl Merge<'_> {
     }
 
     fn folders(&self, name: &[u8]) -> Result<(OwnedFd, OwnedFd)> {
-        let open = |root: &Root| root.folder(name).map_err(|e| Error::io("open folder", root.shown(name), e));
+        let open = |root: &Root| {
+            root.folder_here(name).map_err(|e| match e {
+                Errno::XDEV => Error::failed(format!(
+                    "{} has been mounted since, and nothing can be moved into it from around it: unmount it",
+                    printable_path(&root.shown(name))
+                )),
+                e => Error::io("open folder", root.shown(name), e),
+            })
+        };
         Ok((open(self.new)?, open(self.target)?))
     }
 

@@ -4,10 +4,10 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Mode, chmodat, fchmod, unlinkat};
+use rustix::fs::{AtFlags, Mode, fchmod, unlinkat};
 use rustix::io::Errno;
 
-use super::found::{Found, all_names, joined};
+use super::found::{Found, all_names, joined, set_mode};
 use crate::error::{Error, Result};
 use crate::extract::{Root, split};
 
@@ -51,7 +51,8 @@ impl Frame {
             Err(Errno::ACCESS) => {
                 let (above, last) = split(&name);
                 let above = root.folder(above).map_err(failed)?;
-                chmodat(&above, OsStr::from_bytes(last), OPEN, AtFlags::empty()).map_err(failed)?;
+                let last = CString::new(last).map_err(|_| failed(Errno::INVAL))?;
+                set_mode(&above, &last, OPEN).map_err(failed)?;
                 root.folder(&name)
             }
             other => other,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
 use tempfile::TempDir;
 
 use super::common::program::{self, stderr as text};
@@ -38,6 +39,15 @@ impl Bench {
         let mut command = program::command(arguments);
         command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
         command.envs(environment.iter().copied()).output().unwrap()
+    }
+
+    /// A restore that has stopped at this step.
+    pub fn stopped(&self, arguments: &[&str], step: &str) -> Stopped {
+        let mut command =
+            program::command(&[&["restore", self.archive.to_str().unwrap()], arguments].concat());
+        command.env("TARKEEP_SOURCE", self.at("data")).env("TARKEEP_DESTINATION", self.folder.path());
+        command.env("TARKEEP_FAILPOINT", format!("{step}:stop"));
+        Stopped::new(command)
     }
 
     pub fn restore(&self, arguments: &[&str]) -> Output {
@@ -78,4 +88,45 @@ pub fn same(tree: &Path, was: &BTreeMap<Vec<u8>, String>, when: &str) {
 
 pub fn ok(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{}", text(output));
+}
+
+/// Something that has stopped, and is killed when dropped.
+pub struct Stopped(Option<Child>);
+
+impl Stopped {
+    /// Run it until it stops.
+    pub fn new(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
+        Self(Some(child))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Let it go on to its end, as often as it stops again.
+    pub fn go_on(mut self) -> Output {
+        let child = self.0.take().unwrap();
+        let pid = Pid::from_child(&child);
+        // Does not take the child's end away from the one who waits for it below.
+        let ends = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let stops_again = || {
+            kill_process(pid, Signal::CONT).unwrap();
+            waitid(WaitId::Pid(pid), ends).unwrap().unwrap().stopped()
+        };
+        while stops_again() {}
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 mod bench;
+mod others;
 mod targets;
 
 use std::fs;
@@ -493,6 +494,34 @@ fn delete_leaves_the_neighbours_of_a_source_that_is_a_file() {
         // The folder around it changed with the swap.
         assert!(is.remove(&Vec::new()).is_some() && was.remove(&Vec::new()).is_some());
         assert_eq!(is, was, "{codec}");
+    }
+}
+
+/// As two files of `/etc` are, on a machine that has been set up anew.
+#[test]
+fn several_single_files_come_back_into_a_folder_that_is_gone() {
+    for codec in ["gzip:6", "none"] {
+        let bench = Bench::new(|source| {
+            for name in ["one", "two", "neighbour"] {
+                fs::write(source.join(name), name).unwrap();
+            }
+        });
+        let (data, archive) = (bench.at("data"), bench.at("files.tar"));
+        let [one, two] = ["one", "two"].map(|name| data.join(name));
+        let both = format!("{},{}", one.display(), two.display());
+        let run = |arguments: &[&str]| bench.tarkeep(arguments, &[("TARKEEP_SOURCE", &both)]);
+        ok(&run(&["backup", "--codec", codec, "-o", archive.to_str().unwrap()]));
+        let restore = ["restore", archive.to_str().unwrap(), "--force", "--delete", "--yes"];
+        fs::remove_dir_all(&data).unwrap();
+        ok(&run(&restore));
+        let names = |path: &std::path::Path| path.read_dir().unwrap().count();
+        assert_eq!(names(&data), 2, "{codec}");
+        fs::write(&one, "changed").unwrap();
+        fs::write(data.join("neighbour"), "neighbour").unwrap();
+        ok(&run(&restore));
+        assert_eq!([&one, &two].map(|file| fs::read_to_string(file).unwrap()), ["one", "two"], "{codec}");
+        assert_eq!(names(&data), 3, "{codec}: what stands beside them stays");
+        bench.no_litter();
     }
 }
 

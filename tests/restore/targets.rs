@@ -324,6 +324,47 @@ fn without_root_folders_that_their_owner_may_not_write_to_are_replaced_as_well()
     }
 }
 
+/// It could not be looked into, and is removed all the same when the restore is undone.
+#[test]
+fn without_root_a_folder_that_nobody_may_look_into_leaves_nothing_behind() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("shut/below")).unwrap();
+        fs::write(source.join("shut/below/file"), b"old").unwrap();
+        fs::set_permissions(source.join("shut"), fs::Permissions::from_mode(0o000)).unwrap();
+    });
+    let Some(output) = as_somebody(&bench, &REPLACE, "") else { return };
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("shut: permission denied"), "{}", text(&output));
+    assert!(bench.at("data/shut/below/file").exists());
+    bench.no_litter();
+}
+
+/// Somebody finds that a volume was missing, mounts it, and has the restore finished.
+#[test]
+fn what_was_mounted_since_a_restore_was_interrupted_keeps_its_content() {
+    let bench = Bench::new(plain);
+    let (volume, at) = (bench.at("volume"), bench.at("data/folder"));
+    for folder in [&volume, &at] {
+        fs::create_dir_all(folder.join("more")).unwrap();
+        fs::write(folder.join("more/file"), b"mine").unwrap();
+        fs::write(folder.join("file"), b"mine").unwrap();
+    }
+    let archive = bench.archive.to_str().unwrap();
+    let killed = bench
+        .tarkeep(&[&["restore", archive], &REPLACE[..]].concat(), &[("TARKEEP_FAILPOINT", "restore-noted")]);
+    assert_eq!(killed.status.code(), None);
+    let was = fingerprint(&volume);
+    let Some(bound) = Bound::new(&volume, &at) else { return };
+    let output = bench.restore(&REPLACE);
+    same(&volume, &was, &text(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("folder has been mounted since"), "{}", text(&output));
+    drop(bound);
+    ok(&bench.restore(&REPLACE));
+    assert_eq!(fs::read(at.join("file")).unwrap(), b"old");
+    bench.no_litter();
+}
+
 #[test]
 fn a_tree_that_is_deeper_than_there_are_descriptors_is_replaced() {
     let bench = Bench::new(|source| {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::Part;
 use crate::cli::RestoreArgs;
+use crate::command::services;
 use crate::config::Config;
 use crate::destination::Space;
 use crate::error::{Error, Result};
@@ -93,6 +94,22 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part, needs: &mut Needs
         }
     })?;
     needs.add(&folder, part.amount)
+}
+
+/// Refuse while a job reads what is to be replaced: its archive would be half of the one and half of the other, and nobody
+/// would know. A run that begins after the restore sees that there is one.
+///
+/// # Errors
+/// With [`Exit::Locked`](crate::exit::Exit::Locked), saying who it is.
+pub fn not_read(config: &Config, targets: &[&Path]) -> Result<()> {
+    for job in services::jobs_of(targets, config) {
+        if let Ok(destination) = job::open(job)
+            && let Err(e) = destination.require_unlocked()
+        {
+            return Err(Error::locked(format!("job {} is at work and may read this; {e}", job.name)));
+        }
+    }
+    Ok(())
 }
 
 /// What is to be written to each file system, of all parts together.

@@ -16,18 +16,13 @@ use crate::printable::{counted, human_bytes, printable_path};
 use crate::restore::Recovered;
 use crate::stop::Stop;
 
-/// Say what became of restores that had been interrupted.
-pub fn recovered(all: Vec<Recovered>) {
-    for what in all {
-        match what {
-            Recovered::Finished(folder) => {
-                log::warn!("a restore had been interrupted, and was finished: {}", printable_path(&folder));
-            }
-            Recovered::Undone(folder) => {
-                log::warn!("a restore had been interrupted, and was undone: {}", printable_path(&folder));
-            }
-        }
-    }
+/// Say what became of a restore that had been interrupted.
+pub fn recovered(what: Recovered) {
+    let (done, folder) = match what {
+        Recovered::Finished(folder) => ("finished", folder),
+        Recovered::Undone(folder) => ("undone", folder),
+    };
+    log::warn!("a restore had been interrupted, and was {done}: {}", printable_path(&folder));
 }
 
 /// Show what will happen, and ask.

@@ -1,0 +1,225 @@
+//! Several restores, and other programs, at work on the same folders.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::bench::{Bench, Stopped, ok};
+use super::common::program::{command, stderr as text};
+
+const REPLACE: [&str; 3] = ["--force", "--delete", "--yes"];
+
+#[test]
+fn two_restores_do_not_work_in_one_folder() {
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("folder")).unwrap();
+        fs::write(source.join("folder/file"), "archived").unwrap();
+    });
+    let data = bench.at("data");
+    let [out, inner, deep] = ["out", "data/folder", "data/folder/deep"].map(|name| bench.at(name));
+    let (out, inner, deep) = (out.to_str().unwrap(), inner.to_str().unwrap(), deep.to_str().unwrap());
+    let into = |folder| [&["--to", folder][..], &REPLACE[..]].concat();
+    // Each as it is at work, and what does not go with it, and what does.
+    for (first, second, is_refused) in [
+        (REPLACE.to_vec(), REPLACE.to_vec(), true),
+        (REPLACE.to_vec(), into(inner), true),
+        (REPLACE.to_vec(), vec!["--to", deep], true),
+        (into(inner), REPLACE.to_vec(), true),
+        (vec!["--to", deep], REPLACE.to_vec(), true),
+        (vec!["--to", out], vec!["--to", out], true),
+        (vec!["--to", out], REPLACE.to_vec(), false),
+        (REPLACE.to_vec(), vec!["--to", out], false),
+    ] {
+        fs::write(data.join("folder/file"), "changed").unwrap();
+        let shown = format!("{first:?} {second:?}");
+        for step in ["restore-extracted", "restore-noted"] {
+            let at_work = bench.stopped(&first, step);
+            let output = bench.restore(&second);
+            let who = format!(", process {} on ", at_work.pid());
+            if is_refused {
+                assert_eq!(output.status.code(), Some(11), "{shown}: {}", text(&output));
+                assert!(text(&output).contains("another restore works in "), "{shown}: {}", text(&output));
+                assert!(text(&output).contains(&who), "{shown}: {}", text(&output));
+            } else {
+                ok(&output);
+            }
+            assert_eq!(at_work.go_on().status.code(), Some(0), "{shown}");
+            let _ = fs::remove_dir_all(out);
+            let _ = fs::remove_dir_all(deep);
+        }
+        let _ = fs::remove_dir_all(inner);
+        ok(&bench.restore(&REPLACE));
+    }
+    assert_eq!(fs::read_to_string(data.join("folder/file")).unwrap(), "archived");
+    bench.no_litter();
+}
+
+/// What is finished late would put what was to be there before in the place of what came since.
+#[test]
+fn what_was_interrupted_within_a_folder_is_made_good_before_it_is_replaced() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("folder/deep")).unwrap();
+        fs::write(source.join("folder/deep/file"), "archived").unwrap();
+    });
+    let deep = bench.at("data/folder/deep");
+    let write = || fs::write(deep.join("file"), "changed").unwrap();
+    let to = ["--to", deep.to_str().unwrap()];
+    let killed = |arguments: &[&str]| drop(bench.stopped(arguments, "restore-noted"));
+    write();
+    killed(&[&to[..], &REPLACE].concat());
+    let output = bench.restore(&REPLACE);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("a restore was interrupted in "), "{}", text(&output));
+    assert_eq!(fs::read_to_string(deep.join("file")).unwrap(), "changed");
+    ok(&bench.restore(&[&to[..], &REPLACE].concat()));
+    ok(&bench.restore(&REPLACE));
+    assert_eq!(deep.read_dir().unwrap().count(), 1);
+    bench.no_litter();
+}
+
+#[test]
+fn what_was_interrupted_around_a_folder_is_finished_before_it_is_replaced() {
+    let bench = Bench::new(|source| {
+        fs::create_dir_all(source.join("folder/deep")).unwrap();
+        fs::write(source.join("folder/deep/file"), "archived").unwrap();
+    });
+    let deep = bench.at("data/folder/deep");
+    fs::write(deep.join("file"), "changed").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let output = bench.restore(&[&["--to", deep.to_str().unwrap()], &REPLACE[..]].concat());
+    ok(&output);
+    assert!(text(&output).contains("was finished"), "{}", text(&output));
+    bench.no_litter();
+}
+
+/// It is theirs, or on a disk that keeps no owners: nothing tells which.
+#[test]
+fn what_looks_interrupted_and_is_not_believed_is_said() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let data = bench.at("data");
+    fs::write(data.join("more"), "more").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let left = data.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let left = left.into_iter().find(|path| path.to_str().unwrap().contains(".tarkeep-restore-")).unwrap();
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = bench.restore(&["--force", "--yes"]);
+    ok(&output);
+    let shown = format!("{} is called like the folder of a restore, but is of somebody else", left.display());
+    assert!(text(&output).contains(&shown), "{}", text(&output));
+    assert!(data.join("more").exists() && left.exists());
+}
+
+#[test]
+fn what_was_interrupted_is_not_finished_while_services_of_it_are_up() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    let (data, look) = (bench.at("data"), bench.at("look"));
+    fs::remove_dir_all(&data).unwrap();
+    drop(bench.stopped(&[], "restore-noted"));
+    // Nobody waits for a neighbour.
+    let archive = bench.archive.to_str().unwrap();
+    let beside = || {
+        let arguments = ["restore", archive, "--to", look.to_str().unwrap()];
+        let output = bench.tarkeep(&arguments, &[("TARKEEP_SERVICES_DOWN", &address)]);
+        ok(&output);
+        fs::remove_dir_all(&look).unwrap();
+        text(&output)
+    };
+    let said = beside();
+    assert!(said.contains("cannot be finished yet") && said.contains(&format!("{address} is up")), "{said}");
+    assert!(!data.exists());
+    drop(service);
+    let said = beside();
+    assert!(said.contains("was finished"), "{said}");
+    assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "archived");
+    bench.no_litter();
+}
+
+#[test]
+fn the_services_of_every_job_that_has_the_source_are_asked() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap().to_string();
+    let job = |name: &str, more: &str| {
+        let folder = bench.at(name);
+        fs::create_dir(&folder).unwrap();
+        format!(
+            "[[job]]\nname = {name:?}\nsource = {:?}\ndestination = {folder:?}\n{more}\n",
+            bench.at("data")
+        )
+    };
+    let config = job("one", "") + &job("two", &format!("services-down = {address:?}"));
+    fs::write(bench.at("jobs.toml"), config).unwrap();
+    let mut command = command(&["restore", "--job", "one", bench.archive.to_str().unwrap()]);
+    let output = command.args(["--yes"]).env("TARKEEP_CONFIG", bench.at("jobs.toml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let wanted = format!("{address} is up and may use the data of job two; nothing was touched");
+    assert!(text(&output).contains(&wanted), "{}", text(&output));
+}
+
+/// What the run has read of it and what it reads next would be of two nights.
+#[test]
+fn nothing_is_replaced_while_a_job_reads_it() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let file = bench.at("data/file");
+    fs::write(&file, "changed").unwrap();
+    let mut backup = command(&["backup"]);
+    backup.env("TARKEEP_SOURCE", bench.at("data")).env("TARKEEP_DESTINATION", bench.folder.path());
+    backup.env("TARKEEP_FAILPOINT", "before-sync:stop");
+    let backup = Stopped::new(backup);
+    let output = bench.restore(&REPLACE);
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+    let wanted = format!("is locked by process {} on ", backup.pid());
+    assert!(text(&output).contains(&wanted), "{}", text(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
+    bench.no_litter();
+    // A place of its own is read by nobody.
+    ok(&bench.restore(&["--to", bench.at("look").to_str().unwrap()]));
+    ok(&backup.go_on());
+    ok(&bench.restore(&REPLACE));
+}
+
+#[test]
+fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "old").unwrap());
+    let [one, two] = ["one", "two"].map(|name| bench.at(name));
+    let sources = format!("{},{}", one.display(), two.display());
+    for source in [&one, &two] {
+        fs::create_dir(source).unwrap();
+        fs::write(source.join("file"), "archived").unwrap();
+    }
+    let archive = bench.at("both.tar.gz");
+    let run = |arguments: &[&str]| bench.tarkeep(arguments, &[("TARKEEP_SOURCE", &sources)]);
+    ok(&run(&["backup", "-o", archive.to_str().unwrap()]));
+    let restore = [&["restore", archive.to_str().unwrap()], &REPLACE[..]].concat();
+    for missing in [&one, &two] {
+        for step in ["restore-extracted", "restore-noted"] {
+            let other = if missing == &one { &two } else { &one };
+            fs::remove_dir_all(missing).unwrap();
+            fs::write(other.join("file"), "now").unwrap();
+            let mut command = command(&restore);
+            command.env("TARKEEP_SOURCE", &sources).env("TARKEEP_DESTINATION", bench.folder.path());
+            command.env("TARKEEP_FAILPOINT", format!("{step}:stop"));
+            let stopped = Stopped::new(command);
+            fs::create_dir(missing).unwrap();
+            fs::write(missing.join("theirs"), "theirs").unwrap();
+            let output = stopped.go_on();
+            let shown = format!("{step} {}: {}", missing.display(), text(&output));
+            assert_eq!(output.status.code(), Some(1), "{shown}");
+            assert!(missing.join("theirs").exists(), "{shown}");
+            if step == "restore-noted" {
+                assert!(text(&output).contains("move that one away"), "{shown}");
+                fs::remove_dir_all(missing).unwrap();
+                let next = other.join("next");
+                ok(&run(&["restore", archive.to_str().unwrap(), "--to", next.to_str().unwrap()]));
+                fs::remove_dir_all(next).unwrap();
+                let is = [&one, &two].map(|source| fs::read_to_string(source.join("file")).unwrap());
+                assert_eq!(is, ["archived", "archived"], "{shown}");
+            } else {
+                assert_eq!(fs::read_to_string(other.join("file")).unwrap(), "now", "{shown}");
+            }
+            bench.no_litter();
+        }
+    }
+}
