@@ -209,7 +209,10 @@ fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
             assert_eq!(output.status.code(), Some(1), "{shown}");
             assert!(missing.join("theirs").exists(), "{shown}");
             if step == "restore-noted" {
-                assert!(text(&output).contains("move that one away"), "{shown}");
+                assert!(
+                    text(&output).contains("move away what stands there, and the next restore"),
+                    "{shown}"
+                );
                 fs::remove_dir_all(missing).unwrap();
                 let next = other.join("next");
                 ok(&run(&["restore", archive.to_str().unwrap(), "--to", next.to_str().unwrap()]));

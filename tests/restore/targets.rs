@@ -324,6 +324,57 @@ fn without_root_folders_that_their_owner_may_not_write_to_are_replaced_as_well()
     }
 }
 
+/// Whatever it is that fails when it has been decided, the message says how far it came, and the next one finishes it.
+#[test]
+fn it_is_said_that_not_all_is_replaced() {
+    if !may_inject("syncfs:error=EIO") {
+        return;
+    }
+    let bench = Bench::new(plain);
+    let [one, two] = ["one", "two"].map(|name| bench.at(name));
+    let write = |what: &str| {
+        for source in [&one, &two] {
+            let _ = fs::create_dir(source);
+            fs::write(source.join("file"), what).unwrap();
+        }
+    };
+    let read = || [&one, &two].map(|source| fs::read_to_string(source.join("file")).unwrap());
+    write("archived");
+    let archive = bench.at("both.tar.gz");
+    let environment = [("TARKEEP_SOURCE", format!("{},{}", one.display(), two.display()))];
+    let run = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(environment.clone()).env("TARKEEP_DESTINATION", bench.folder.path()).output().unwrap()
+    };
+    let archive = archive.to_str().unwrap();
+    ok(&run(&[TARKEEP, "backup", "-o", archive]));
+    let (parts, all) = (
+        format!("in {} and {} some of the old is", one.display(), two.display()),
+        "everything has its place",
+    );
+    // Each is synced when it is extracted, and when it is in its place; of what is removed the last is its folder.
+    for (fault, says) in [
+        ("syncfs:error=EIO:when=3", parts.as_str()),
+        ("syncfs:error=EIO:when=4", &parts),
+        ("renameat:error=EIO:when=6", &parts),
+        ("unlinkat:error=EIO:when=1", all),
+    ] {
+        write("now");
+        let (call, _) = fault.split_once(':').unwrap();
+        let (trace, inject) = (format!("trace={call}"), format!("inject={fault}"));
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, TARKEEP];
+        let output = run(&[&strace[..], &["restore", archive], &REPLACE].concat());
+        assert_eq!(output.status.code(), Some(1), "{fault}: {}", text(&output));
+        assert!(text(&output).contains(says), "{fault}: {}", text(&output));
+        let next = two.join("next");
+        ok(&run(&[TARKEEP, "restore", archive, "--to", next.to_str().unwrap()]));
+        fs::remove_dir_all(next).unwrap();
+        assert_eq!(read(), ["archived"; 2], "{fault}");
+        assert_eq!([&one, &two].map(|source| source.read_dir().unwrap().count()), [1, 1], "{fault}");
+    }
+}
+
 /// It could not be looked into, and is removed all the same when the restore is undone.
 #[test]
 fn without_root_a_folder_that_nobody_may_look_into_leaves_nothing_behind() {
