@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use rustix::fs::{XattrFlags, listxattr, setxattr};
 
 use super::bench::{Bench, ok, same};
-use super::common::disk::{run, soon};
+use super::common::disk::{Disk, run, soon};
 use super::common::program::{TARKEEP, stderr as text};
 use super::common::skip;
 use super::common::trace::may_inject;
@@ -147,6 +147,35 @@ fn a_mounted_file_in_the_way_is_said_before_anything_is_touched() {
         let says = format!("data/{name} is a mount or a subvolume by itself");
         refused(&bench, &REPLACE, &[&says, "nothing was touched"]);
     }
+}
+
+/// As homes have it where each may take so much of the disk: the file system refuses what comes from around them.
+#[test]
+fn a_folder_that_is_of_another_project_is_said_before_anything_is_touched() {
+    let Some(disk) = Disk::xfs(300) else { return };
+    let bench = Bench::new(plain);
+    let (target, archive) = (disk.path().join("target"), bench.archive.to_str().unwrap());
+    let own = target.join(bench.name("folder"));
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("file"), b"new").unwrap();
+    if !run("chattr", &["+P", "-p", "5", own.to_str().unwrap()]) {
+        return skip("chattr that knows projects");
+    }
+    let to = |folder: &Path| {
+        let arguments = ["restore", archive, "--to", folder.to_str().unwrap()];
+        bench.tarkeep(&[&arguments[..], &REPLACE].concat(), &[])
+    };
+    let output = to(&target);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for says in ["folder is a mount or a subvolume by itself, or of a quota's project", "nothing was touched"]
+    {
+        assert!(text(&output).contains(says), "{}", text(&output));
+    }
+    assert_eq!(fs::read(own.join("file")).unwrap(), b"new");
+    assert!(!own.parent().unwrap().join("a").exists());
+    // From within nothing is in the way.
+    ok(&to(&own));
+    assert!(own.join(bench.name("folder/file")).exists());
 }
 
 #[test]
