@@ -190,7 +190,7 @@ impl Planner<'_> {
             _ => None,
         };
         let mut lasts = all_names(theirs.as_fd()).map_err(failed)?;
-        if !name.is_empty() {
+        if !name.is_empty() && !self.wish.others.contains(&shown.as_path()) {
             others::refuse_below(theirs.as_fd(), &shown, &lasts)?;
         }
         lasts.retain(|name| !is_restore_folder(name.to_bytes()));
