@@ -299,4 +299,22 @@ mod tests {
         std::os::unix::fs::symlink(&victim, lock).unwrap();
         assert!(folder.update("data", |_| {}).is_err());
     }
+
+    #[test]
+    fn a_link_that_another_user_has_put_in_the_place_of_the_folder_leads_nowhere() {
+        let base = tempfile::tempdir().unwrap();
+        let (there, link) = (base.path().join("there"), base.path().join("state"));
+        fs::create_dir(&there).unwrap();
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        let folder = Folder::new(&link);
+        folder.update("data", |_| {}).unwrap();
+        assert!(there.join("data.json").exists(), "our own is followed");
+        if std::os::unix::fs::lchown(&link, Some(1234), Some(1234)).is_err() {
+            eprintln!("skipped: needs root, to give a link to another user");
+            return;
+        }
+        let error = folder.update("other", |_| {}).unwrap_err().to_string();
+        assert!(error.ends_with("state: it is a link, which user 1234 has made"), "{error}");
+        assert!(!there.join("other.json").exists() && !there.join("other.lock").exists());
+    }
 }

@@ -134,6 +134,32 @@ fn a_terminal_is_not_sent_an_archive() {
 }
 
 #[test]
+fn a_terminal_is_told_how_long_one_archive_to_a_file_will_take() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return common::skip("script");
+    }
+    let place = Place::new();
+    // Some seconds of work, of which a tenth shows it.
+    let words: String =
+        (0..4_000_000_u64).map(|line| format!("{}\n", line.wrapping_mul(0x9e37_79b9) % 10_007)).collect();
+    fs::write(place.at("data/words"), words).unwrap();
+    let line = format!(
+        "{} backup --codec gzip:12 --threads 1 -o {}",
+        program::TARKEEP,
+        place.at("x.tar.gz").display()
+    );
+    let output = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TARKEEP_SOURCE", place.at("data"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" of about 18.") && said.contains(" left"), "{said}");
+}
+
+#[test]
 fn a_plain_tar_is_an_archive_too() {
     let place = Place::new();
     place.fill(5);

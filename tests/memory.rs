@@ -263,3 +263,25 @@ fn encryption_costs_what_is_said_of_it() {
         fs::remove_dir_all(folder.join("out")).unwrap();
     }
 }
+
+#[test]
+fn what_a_restore_removes_costs_its_names() {
+    let Some(disk) = folder() else { return };
+    let folder = disk.path();
+    let data = folder.join("data");
+    fs::write(data.join("a"), "a").unwrap();
+    archived(folder, "gzip:1", 2);
+    let long = "x".repeat(200);
+    for group in 0..200 {
+        let group = data.join(format!("{group}"));
+        fs::create_dir(&group).unwrap();
+        for number in 0..1000 {
+            File::create(group.join(format!("{long}{number}"))).unwrap();
+        }
+    }
+    let arguments = ["restore", "x.tar.gz", "--to", "data", "--force", "--delete", "--yes"];
+    let peak = peak(folder, &arguments) / MIB;
+    println!("restore that removes 200,200 entries: {peak} MiB");
+    assert!(peak <= 128, "{peak} MiB");
+    assert_eq!(data.read_dir().unwrap().count(), 1);
+}

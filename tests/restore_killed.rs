@@ -67,6 +67,8 @@ fn words(arguments: &[String]) -> Vec<&str> {
 struct Bench {
     folder: TempDir,
     new: Tree,
+    /// What is restored to.
+    sources: Vec<PathBuf>,
 }
 
 impl Bench {
@@ -75,7 +77,9 @@ impl Bench {
         if !may_inject("fsync:signal=KILL") {
             return None;
         }
-        let bench = Self { folder: tempfile::tempdir().unwrap(), new: Tree::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let sources = vec![folder.path().join("data")];
+        let bench = Self { folder, new: Tree::new(), sources };
         fs::create_dir(bench.target()).unwrap();
         new(&bench.target());
         let backup = bench.run(&[], &["backup", "-o", bench.archive().to_str().unwrap()]);
@@ -110,7 +114,8 @@ impl Bench {
         let words = [before, &[TARKEEP], arguments].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("TARKEEP_SOURCE", self.target()).env("TARKEEP_DESTINATION", self.folder.path());
+        let sources: Vec<_> = self.sources.iter().map(|source| source.to_str().unwrap()).collect();
+        command.env("TARKEEP_SOURCE", sources.join(",")).env("TARKEEP_DESTINATION", self.folder.path());
         command.env("TARKEEP_NICE", "0").env("TARKEEP_THREADS", "1").stdin(std::process::Stdio::null());
         command.output().unwrap()
     }
@@ -258,5 +263,59 @@ fn a_folder_that_was_not_there_is_there_whole_or_not_at_all() {
                 break;
             }
         }
+    }
+}
+
+/// One of them is gone and is made anew; and whichever of them it is that somebody comes to next.
+#[test]
+fn several_sources_are_all_undone_or_all_finished_after_a_kill_at_any_change() {
+    let Some(mut bench) = Bench::new() else { return };
+    bench.sources = ["one", "two", "three"].map(|name| bench.folder.path().join(name)).to_vec();
+    let fill = |name: &str, what: &str| {
+        let folder = bench.folder.path().join(name);
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join(what), what).unwrap();
+        fs::write(folder.join("below/file"), what).unwrap();
+    };
+    ["one", "two", "three"].iter().for_each(|name| fill(name, "archived"));
+    let archive = bench.folder.path().join("all.tar.gz");
+    let archive = archive.to_str().unwrap();
+    let look = || -> Vec<Tree> {
+        let tree = |source: &PathBuf| if source.exists() { fingerprint(source) } else { Tree::new() };
+        let mut trees: Vec<Tree> = bench.sources.iter().map(tree).collect();
+        // What is made in them and removed meanwhile changes their own times.
+        for tree in &mut trees {
+            tree.remove(&Vec::new());
+        }
+        trees
+    };
+    assert_eq!(bench.run(&[], &["backup", "-o", archive]).status.code(), Some(0));
+    let new = look();
+    let mut outcomes = BTreeMap::new();
+    for call in ["renameat", "renameat2", "unlinkat", "fsync", "syncfs"] {
+        for when in 1.. {
+            bench.sources.iter().for_each(|source| fs::remove_dir_all(source).unwrap_or_default());
+            ["one", "two"].iter().for_each(|name| fill(name, "old"));
+            let old = look();
+            let killed = bench.killed_at(call, when, &["restore", archive, "--force", "--delete", "--yes"]);
+            let (first, others) = (when % 3, [when + 1, when + 2]);
+            for next in std::iter::once(first).chain(others.map(|number| number % 3)) {
+                let source = &bench.sources[next];
+                let next = if source.exists() { source.join("next") } else { source.with_extension("next") };
+                let output = bench.run(&[], &["restore", archive, "--to", next.to_str().unwrap()]);
+                assert_eq!(output.status.code(), Some(0), "{call} {when}: {}", stderr(&output));
+                fs::remove_dir_all(next).unwrap();
+            }
+            let now = look();
+            let outcome = if now == new { "finished" } else { "undone" };
+            assert!(now == new || killed && now == old, "{call} {when}: {now:?}");
+            if !killed {
+                break;
+            }
+            *outcomes.entry((call, outcome)).or_insert(0) += 1;
+        }
+    }
+    for outcome in [("renameat", "undone"), ("renameat", "finished"), ("unlinkat", "finished")] {
+        assert!(outcomes.get(&outcome).is_some_and(|count| *count > 3), "{outcomes:?}");
     }
 }

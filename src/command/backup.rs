@@ -5,9 +5,11 @@ pub(super) mod bar;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::Path;
+use std::thread;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use signal_hook::consts::SIGTERM;
 
 use crate::archive::codec::Codec;
 use crate::cli::BackupArgs;
@@ -24,6 +26,7 @@ use crate::report::Noted;
 use crate::retention::Keep;
 use crate::state::LastRun;
 use crate::stop::Stop;
+use crate::threads::spawn;
 
 /// How many names of what was missed are shown; the log and the index have more.
 const NAMES_SHOWN: usize = 5;
@@ -44,7 +47,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         } else {
             named_as_it_is(job, path)?;
             let job = Job { codec: codec(args, job, path)?, ..job.clone() };
-            one(args, clock, stop, |hands| job::to_file(&job, hands, path))
+            one(args, clock, stop, Some(&job), |hands| job::to_file(&job, hands, path))
         }?;
         return shown(args, job, &made, stop);
     }
@@ -55,7 +58,7 @@ pub fn run(args: &BackupArgs, config: &Config, clock: &dyn Clock, stop: &Stop) -
         let other =
             (!args.source.is_empty()).then(|| Job { keep: Keep::All, latest_link: None, ..job.clone() });
         let job_now = other.as_ref().unwrap_or(job);
-        let made = one(args, clock, stop, |hands| {
+        let made = one(args, clock, stop, None, |hands| {
             if args.full { job::run_in_full(job_now, hands) } else { job::run(job_now, hands) }
         });
         let exit = made.and_then(|made| {
@@ -127,16 +130,40 @@ pub(super) fn note(job: &Job, made: &Made, began: DateTime<Utc>, ended: DateTime
     }
 }
 
-/// One run with a bar on the terminal, if there is one.
+/// One run with a bar on the terminal, if there is one. Of a job that is `uncounted` nobody says how much there is, as the last
+/// archive and the look for room do where archives are kept: that is found out meanwhile.
 fn one(
     args: &BackupArgs,
     clock: &dyn Clock,
     stop: &Stop,
+    uncounted: Option<&Job>,
     run: impl FnOnce(Hands) -> Result<Made>,
 ) -> Result<Made> {
     let progress = Progress::default();
     let draw = !args.no_progress && stderr().is_terminal();
-    bar::with(draw.then_some(&progress), || run(Hands { clock, stop, progress: &progress }))
+    let run = || run(Hands { clock, stop, progress: &progress });
+    bar::with(draw.then_some(&progress), || match uncounted.filter(|_| draw) {
+        Some(job) => counting(job, &progress, run),
+        None => run(),
+    })
+}
+
+/// Do the work, and let whoever draws know how much there is to do, once that is counted.
+fn counting<T>(job: &Job, progress: &Progress, work: impl FnOnce() -> T) -> T {
+    let enough = Stop::default();
+    thread::scope(|scope| {
+        let count = || {
+            let counted = job::count(job, &enough);
+            if let (Ok(amount), None) = (counted, enough.asked()) {
+                progress.expect(amount.bytes);
+            }
+        };
+        // Without a thread for it the bar shows no time left.
+        let _ = spawn(scope, count);
+        let result = work();
+        enough.ask(SIGTERM);
+        result
+    })
 }
 
 fn to_stdout(job: &Job, args: &BackupArgs, clock: &dyn Clock, stop: &Stop) -> Result<Made> {
@@ -148,7 +175,7 @@ fn to_stdout(job: &Job, args: &BackupArgs, clock: &dyn Clock, stop: &Stop) -> Re
     }
     let mut out = Outlet::new(stop)?;
     let itself = out.metadata()?;
-    one(args, clock, stop, |hands| job::to_stream(job, hands, &mut out, &itself))
+    one(args, clock, stop, Some(job), |hands| job::to_stream(job, hands, &mut out, &itself))
 }
 
 fn shown(args: &BackupArgs, job: &Job, made: &Made, stop: &Stop) -> Result<Exit> {

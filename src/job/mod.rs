@@ -111,6 +111,14 @@ pub fn sources(job: &Job) -> Result<Vec<Source>> {
     these(job, &job.sources)
 }
 
+/// How much there is to read, until `stop` asks.
+///
+/// # Errors
+/// As those of a run that reads it.
+pub fn count(job: &Job, stop: &Stop) -> Result<source::Amount> {
+    source::count(&sources(job)?, &options(job, None), stop)
+}
+
 fn these(job: &Job, paths: &[PathBuf]) -> Result<Vec<Source>> {
     paths
         .iter()

@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags, chmod, fchmod, openat, statat, statx,
+    AtFlags, Dir, FileType, IFlags, Mode, OFlags, StatxAttributes, StatxFlags, chmod, fchmod, ioctl_getflags,
+    openat, statat, statx,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -85,6 +86,16 @@ impl Found {
             _ => self.id.0 == other.id.0,
         }
     }
+}
+
+/// Whether the file system itself lets nothing in from around this folder: it is of a project of its own, whose quota is not
+/// to be passed by (XFS, ext4), or what is in it is encrypted.
+pub fn is_closed(folder: BorrowedFd<'_>, around: BorrowedFd<'_>) -> bool {
+    // `FS_ENCRYPT_FL` of linux/fs.h.
+    let wanted = IFlags::PROJECT_INHERIT | IFlags::from_bits_retain(0x800);
+    // File systems that do not know the call have neither.
+    let flags = |fd| ioctl_getflags(fd).map_or(IFlags::empty(), |flags| flags & wanted);
+    !flags(around).contains(flags(folder))
 }
 
 /// Give the folder of this name in an open folder this mode, and nothing else: somebody may have put a link, or a file of

@@ -1,7 +1,7 @@
 //! What an interrupted restore leaves for the next one to read.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
@@ -92,8 +92,12 @@ impl Journal {
     pub fn write(&self, folder: impl AsFd) -> std::io::Result<()> {
         let folder = folder.as_fd();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(folder, WRITTEN, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(&serde_json::to_vec(self)?)?;
+        let file = File::from(openat(folder, WRITTEN, flags, Mode::RUSR | Mode::WUSR)?);
+        // The text is several times what is in it, and may be of a million names.
+        let mut text = BufWriter::new(&file);
+        serde_json::to_writer(&mut text, self)?;
+        text.flush()?;
+        drop(text);
         file.sync_all()?;
         renameat(folder, WRITTEN, folder, JOURNAL)?;
         Ok(fsync(folder)?)
@@ -103,13 +107,12 @@ impl Journal {
     pub fn read(folder: impl AsFd) -> std::io::Result<Option<Self>> {
         let folder = folder.as_fd();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut text = Vec::new();
-        match openat(folder, JOURNAL, flags, Mode::empty()) {
-            Ok(fd) => File::from(fd).read_to_end(&mut text)?,
+        let file = match openat(folder, JOURNAL, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
-        let journal: Self = serde_json::from_slice(&text)?;
+        let journal: Self = serde_json::from_reader(BufReader::new(file))?;
         if journal
             .becomes
             .as_deref()

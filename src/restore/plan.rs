@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, accessat, fstat};
 use rustix::process::geteuid;
 
-use super::found::{Found, Id, all_names, joined, names};
+use super::found::{Found, Id, all_names, is_closed, joined, names};
 use super::journal::{Merged, Opened};
 use super::others;
 use crate::entry::{Timestamp, is_below, is_restore_folder};
@@ -183,13 +183,14 @@ impl Planner<'_> {
         let failed = |e| Error::io("look at", &shown, e);
         let theirs = self.target.folder(&name).map_err(|e| Error::io("open folder", &shown, e))?;
         let ours = match fate {
+            Fate::Merged if is_closed(theirs.as_fd(), self.target.fd()) => return Err(self.mounted(&name)),
             Fate::Merged => {
                 Some(self.new.folder(&name).map_err(|e| Error::io("open folder", self.new.shown(&name), e))?)
             }
             _ => None,
         };
         let mut lasts = all_names(theirs.as_fd()).map_err(failed)?;
-        if !name.is_empty() {
+        if !name.is_empty() && !self.wish.others.contains(&shown.as_path()) {
             others::refuse_below(theirs.as_fd(), &shown, &lasts)?;
         }
         lasts.retain(|name| !is_restore_folder(name.to_bytes()));
@@ -366,8 +367,9 @@ impl Planner<'_> {
     fn mounted(&self, place: &[u8]) -> Error {
         self.untouched(
             place,
-            "is a mount or a subvolume by itself, which nothing can be moved into from around it, and the archive has \
-             something of that name: unmount it, or restore with --to to another folder and copy it from there",
+            "is a mount or a subvolume by itself, or of a quota's project or a key of its own, which nothing can be moved \
+             into from around it, and the archive has something of that name: unmount it, or restore with --to to another \
+             folder and copy it from there",
         )
     }
 

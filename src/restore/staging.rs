@@ -235,10 +235,14 @@ impl Staging {
     /// still to be found.
     fn finish(all: &mut [Self]) -> Result<()> {
         let Some((lead, followers)) = all.split_first_mut() else { return Ok(()) };
-        followers.iter_mut().try_for_each(Self::place)?;
-        lead.place()?;
-        followers.iter_mut().try_for_each(|one| one.clear())?;
-        lead.clear()
+        if let Err(error) = followers.iter_mut().try_for_each(Self::place).and_then(|()| lead.place()) {
+            return Err(if lead.undo { error } else { half_done(all, &error) });
+        }
+        followers.iter_mut().try_for_each(|one| one.clear()).and_then(|()| lead.clear()).map_err(|e| {
+            Error::failed(format!(
+                "{e}; everything has its place all the same: the next restore to there removes what is left of this one"
+            ))
+        })
     }
 
     /// Give everything of this one its place, if it has not got it already.
@@ -246,26 +250,13 @@ impl Staging {
         if self.has_new()? {
             if let Some(name) = &self.journal.becomes {
                 if let Err(error) = swap::become_folder(&self.folder, NEW, &self.home, name) {
-                    let made = error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists);
-                    let alone = self.journal.lead.is_none() && self.journal.followers.is_empty();
                     // Somebody made it meanwhile. Nobody has anything of ours, and, where there are no others, never will.
-                    self.undo = alone && made;
-                    if made && !alone {
-                        return Err(Error::failed(format!(
-                            "{error}; other folders of this restore have what is theirs: move that one away, and the next \
-                             restore to there finishes it"
-                        )));
-                    }
+                    let alone = self.journal.lead.is_none() && self.journal.followers.is_empty();
+                    self.undo = alone && is_there_already(&error);
                     return Err(error);
                 }
             } else {
-                self.replace().map_err(|e| {
-                    Error::failed(format!(
-                        "{e}; in {} some of the old is replaced and some is not: mend that, and the next restore to there \
-                         finishes it",
-                        printable_path(self.home.path())
-                    ))
-                })?;
+                self.replace()?;
             }
         }
         failpoint("restore-swapped");
@@ -384,6 +375,20 @@ impl Drop for Staging {
 /// The folder around this one.
 fn around(target: &Path) -> Option<&Path> {
     target.parent().map(|home| if home.as_os_str().is_empty() { Path::new(".") } else { home })
+}
+
+/// That not all of these have what they get, and what to do.
+fn half_done(all: &[Staging], error: &Error) -> Error {
+    let targets: Vec<_> = all.iter().map(|one| printable_path(&one.target())).collect();
+    Error::failed(format!(
+        "{error}; in {} some of the old is replaced and some is not: {}, and the next restore to there finishes it",
+        targets.join(" and "),
+        if is_there_already(error) { "move away what stands there" } else { "mend that" }
+    ))
+}
+
+fn is_there_already(error: &Error) -> bool {
+    error.cause().is_some_and(|e| e.kind() == ErrorKind::AlreadyExists)
 }
 
 fn exchanged(folder: &Root) -> Error {

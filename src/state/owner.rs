@@ -12,12 +12,19 @@ use rustix::process::{getegid, geteuid};
 use crate::error::{Error, cause_text};
 use crate::printable::printable_path;
 
-/// Make this folder, if it is not there.
+/// Make this folder, if it is not there. A link to one is followed if it is ours or root's: one that somebody else has put
+/// there would have us write where he may not.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Err(_) => return Ok(()),
-        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let about = fs::symlink_metadata(path)?;
+            let trusted = [0, geteuid().as_raw()].contains(&about.uid());
+            if about.is_symlink() && !trusted {
+                return Err(io::Error::other(format!("it is a link, which user {} has made", about.uid())));
+            }
+            return Ok(());
+        }
+        made => made?,
     }
     let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
     if let Ok(made) = OpenOptions::new().read(true).custom_flags(flags).open(path) {

@@ -209,7 +209,10 @@ fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
             assert_eq!(output.status.code(), Some(1), "{shown}");
             assert!(missing.join("theirs").exists(), "{shown}");
             if step == "restore-noted" {
-                assert!(text(&output).contains("move that one away"), "{shown}");
+                assert!(
+                    text(&output).contains("move away what stands there, and the next restore"),
+                    "{shown}"
+                );
                 fs::remove_dir_all(missing).unwrap();
                 let next = other.join("next");
                 ok(&run(&["restore", archive.to_str().unwrap(), "--to", next.to_str().unwrap()]));
@@ -222,4 +225,21 @@ fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
             bench.no_litter();
         }
     }
+}
+
+#[test]
+fn a_source_within_another_is_restored_with_it() {
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("folder")).unwrap();
+        fs::write(source.join("folder/file"), "archived").unwrap();
+    });
+    let (data, inner) = (bench.at("data"), bench.at("data/folder"));
+    fs::write(inner.join("file"), "changed").unwrap();
+    fs::write(inner.join("more"), "more").unwrap();
+    let sources = format!("{},{}", data.display(), inner.display());
+    let arguments = [&["restore", bench.archive.to_str().unwrap()], &REPLACE[..]].concat();
+    ok(&bench.tarkeep(&arguments, &[("TARKEEP_SOURCE", &sources)]));
+    assert_eq!(fs::read_to_string(inner.join("file")).unwrap(), "archived");
+    assert_eq!(inner.read_dir().unwrap().count(), 1);
+    bench.no_litter();
 }

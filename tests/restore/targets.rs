@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use rustix::fs::{XattrFlags, listxattr, setxattr};
 
 use super::bench::{Bench, ok, same};
-use super::common::disk::{run, soon};
+use super::common::disk::{Disk, run, soon};
 use super::common::program::{TARKEEP, stderr as text};
 use super::common::skip;
 use super::common::trace::may_inject;
@@ -147,6 +147,35 @@ fn a_mounted_file_in_the_way_is_said_before_anything_is_touched() {
         let says = format!("data/{name} is a mount or a subvolume by itself");
         refused(&bench, &REPLACE, &[&says, "nothing was touched"]);
     }
+}
+
+/// As homes have it where each may take so much of the disk: the file system refuses what comes from around them.
+#[test]
+fn a_folder_that_is_of_another_project_is_said_before_anything_is_touched() {
+    let Some(disk) = Disk::xfs(300) else { return };
+    let bench = Bench::new(plain);
+    let (target, archive) = (disk.path().join("target"), bench.archive.to_str().unwrap());
+    let own = target.join(bench.name("folder"));
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("file"), b"new").unwrap();
+    if !run("chattr", &["+P", "-p", "5", own.to_str().unwrap()]) {
+        return skip("chattr that knows projects");
+    }
+    let to = |folder: &Path| {
+        let arguments = ["restore", archive, "--to", folder.to_str().unwrap()];
+        bench.tarkeep(&[&arguments[..], &REPLACE].concat(), &[])
+    };
+    let output = to(&target);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for says in ["folder is a mount or a subvolume by itself, or of a quota's project", "nothing was touched"]
+    {
+        assert!(text(&output).contains(says), "{}", text(&output));
+    }
+    assert_eq!(fs::read(own.join("file")).unwrap(), b"new");
+    assert!(!own.parent().unwrap().join("a").exists());
+    // From within nothing is in the way.
+    ok(&to(&own));
+    assert!(own.join(bench.name("folder/file")).exists());
 }
 
 #[test]
@@ -321,6 +350,57 @@ fn without_root_folders_that_their_owner_may_not_write_to_are_replaced_as_well()
         assert_eq!(modes, [0o555, 0o500, 0o555], "{step}");
         assert_eq!(fs::read(data.join("both/below/file")).unwrap(), b"old");
         bench.no_litter();
+    }
+}
+
+/// Whatever it is that fails when it has been decided, the message says how far it came, and the next one finishes it.
+#[test]
+fn it_is_said_that_not_all_is_replaced() {
+    if !may_inject("syncfs:error=EIO") {
+        return;
+    }
+    let bench = Bench::new(plain);
+    let [one, two] = ["one", "two"].map(|name| bench.at(name));
+    let write = |what: &str| {
+        for source in [&one, &two] {
+            let _ = fs::create_dir(source);
+            fs::write(source.join("file"), what).unwrap();
+        }
+    };
+    let read = || [&one, &two].map(|source| fs::read_to_string(source.join("file")).unwrap());
+    write("archived");
+    let archive = bench.at("both.tar.gz");
+    let environment = [("TARKEEP_SOURCE", format!("{},{}", one.display(), two.display()))];
+    let run = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(environment.clone()).env("TARKEEP_DESTINATION", bench.folder.path()).output().unwrap()
+    };
+    let archive = archive.to_str().unwrap();
+    ok(&run(&[TARKEEP, "backup", "-o", archive]));
+    let (parts, all) = (
+        format!("in {} and {} some of the old is", one.display(), two.display()),
+        "everything has its place",
+    );
+    // Each is synced when it is extracted, and when it is in its place; of what is removed the last is its folder.
+    for (fault, says) in [
+        ("syncfs:error=EIO:when=3", parts.as_str()),
+        ("syncfs:error=EIO:when=4", &parts),
+        ("renameat:error=EIO:when=6", &parts),
+        ("unlinkat:error=EIO:when=1", all),
+    ] {
+        write("now");
+        let (call, _) = fault.split_once(':').unwrap();
+        let (trace, inject) = (format!("trace={call}"), format!("inject={fault}"));
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, TARKEEP];
+        let output = run(&[&strace[..], &["restore", archive], &REPLACE].concat());
+        assert_eq!(output.status.code(), Some(1), "{fault}: {}", text(&output));
+        assert!(text(&output).contains(says), "{fault}: {}", text(&output));
+        let next = two.join("next");
+        ok(&run(&[TARKEEP, "restore", archive, "--to", next.to_str().unwrap()]));
+        fs::remove_dir_all(next).unwrap();
+        assert_eq!(read(), ["archived"; 2], "{fault}");
+        assert_eq!([&one, &two].map(|source| source.read_dir().unwrap().count()), [1, 1], "{fault}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bar on a terminal: bytes, files, rate, and the time left where the last archive tells how much there is.
+//! The bar on a terminal: bytes, files, rate, and the time left, as soon as it is known how much there is.
 
 use std::time::Duration;
 
