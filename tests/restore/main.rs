@@ -418,25 +418,30 @@ fn without_root_what_cannot_be_applied_is_counted() {
     for path in [bench.folder.path(), &bench.archive] {
         fs::set_permissions(path, mode(0o755)).unwrap();
     }
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", program::TARKEEP, "restore"])
-        .arg(&bench.archive)
-        .arg("--to")
-        .arg(&out)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("TARKEEP_DESTINATION", bench.folder.path())
-        .output()
-        .unwrap();
+    let restore = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program::TARKEEP, "restore"]);
+        command.arg(&bench.archive).arg("--to").arg(&out).args(arguments).env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("TARKEEP_DESTINATION", bench.folder.path()).output().unwrap()
+    };
+    let output = restore(&["--json"]);
     if output.status.code() == Some(126) || text(&output).contains("failed to execute") {
         return common::skip("a test binary that another user may run");
     }
     ok(&output);
     assert!(text(&output).contains("not applied: "), "{}", text(&output));
     assert!(text(&output).contains("2 devices"), "{}", text(&output));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counted = said["restored"]["unapplied"]["owners"].as_u64();
+    assert_eq!(counted, said["restored"]["entries"].as_u64().map(|all| all - 2), "all but two hard links");
     let restored = bench.below("out");
     assert!(fs::read(restored.join("large text")).unwrap() == fs::read(bench.at("data/large text")).unwrap());
     assert_eq!(restored.join("folder/text").metadata().unwrap().mode() & 0o7777, 0o751);
+    // A file that stands in for a link to it is counted as well, with the two folders above it.
+    fs::remove_dir_all(&restored).unwrap();
+    let output = restore(&[&bench.name("folder/hard link"), "--force", "--yes"]);
+    ok(&output);
+    assert!(text(&output).contains("not applied: 3 owners, "), "{}", text(&output));
 }
 
 #[test]

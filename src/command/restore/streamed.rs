@@ -18,7 +18,6 @@ use crate::progress::Progress;
 use crate::restore::paths::Paths;
 use crate::restore::{Amount, Names, Selection};
 use crate::stop::Stop;
-use crate::sys;
 
 /// How many times its size an archive that is not trusted may decompress to. deflate's limit is 1,032.
 const RATIO_MAX: u64 = 200;
@@ -96,9 +95,6 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
         extract_stream(&|| streamed.input(), &unindexed.path, root, &place, hands)
     })?;
     let Some(extracted) = extracted else { return Ok(Exit::Complete) };
-    if !trusted && sys::is_root() {
-        log::warn!("anybody may have made the archive: owners were not set; --trust sets them");
-    }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
     plan.done(&parts, &extracted, remedy)
 }
