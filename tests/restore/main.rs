@@ -233,7 +233,7 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
 fn on_a_read_only_mount_the_command_that_does_it_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::tmpfs("size=1m") else { return };
-    fs::write(disk.path().join("a"), "a").unwrap();
+    fs::write(disk.path().join("it's"), "a").unwrap();
     let tarkeep = |arguments: &[&str]| {
         let mut command = program::command_in(arguments, folder.path());
         command.env("TARKEEP_SOURCE", disk.path());
@@ -243,6 +243,10 @@ fn on_a_read_only_mount_the_command_that_does_it_is_said() {
     disk.make_read_only();
     for (words, hint) in [
         (&["archive.tar.gz", "--force", "--delete"][..], "--rm restore archive.tar.gz --force --delete\n"),
+        (
+            &["archive.tar.gz", "*s", "--job", "data", "--threads", "1", "--force", "--dry-run", "--json"],
+            "--rm restore archive.tar.gz '*s' --job data --threads 1 --force --dry-run --json\n",
+        ),
         // Nobody can be asked where the archive comes from standard input.
         (&["-", "--force"], "--rm -T restore - --force --yes <x.tar.gz\n"),
     ] {
