@@ -449,6 +449,17 @@ fn without_root_what_cannot_be_applied_is_counted() {
 }
 
 #[test]
+fn a_path_that_is_empty_is_not_taken_for_everything() {
+    let bench = Bench::new(|source| fs::write(source.join("a"), "a").unwrap());
+    let archive = bench.archive.to_str().unwrap();
+    for command in ["restore", "list", "cat"] {
+        let output = bench.tarkeep(&[command, archive, ""], &[]);
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", text(&output));
+        assert!(text(&output).contains("it is empty; . is everything"), "{command}: {}", text(&output));
+    }
+}
+
+#[test]
 fn delete_never_removes_the_archives_that_stand_in_the_source_or_the_target() {
     let bench = Bench::new(|source| {
         fs::create_dir(source.join("kept")).unwrap();
