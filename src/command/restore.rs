@@ -151,7 +151,7 @@ impl Plan<'_> {
             }
             target::check(args, self.config, part, &mut needs)?;
         }
-        if !tell::confirmed(args, heading, parts)? {
+        if !tell::confirmed(args, heading, parts, self.stop)? {
             return Ok(None);
         }
         let progress = Progress::default();

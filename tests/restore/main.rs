@@ -460,6 +460,17 @@ fn a_path_that_is_empty_is_not_taken_for_everything() {
 }
 
 #[test]
+fn a_dry_run_says_in_json_what_would_be_restored() {
+    let bench = Bench::new(|source| fs::write(source.join("a"), "abc").unwrap());
+    let output = bench.restore(&["--to", bench.at("out").to_str().unwrap(), "--dry-run", "--json"]);
+    ok(&output);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let part = serde_json::json!({ "target": bench.at("out"), "entries": 2, "bytes": 3 });
+    assert_eq!(said, serde_json::json!({ "dry_run": true, "parts": [part] }));
+    assert!(!bench.at("out").exists());
+}
+
+#[test]
 fn delete_never_removes_the_archives_that_stand_in_the_source_or_the_target() {
     let bench = Bench::new(|source| {
         fs::create_dir(source.join("kept")).unwrap();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::extract::Extracted;
 use crate::printable::{counted, human_bytes, printable_path};
-use crate::restore::Recovered;
+use crate::restore::{Amount, Recovered};
 use crate::stop::Stop;
 
 /// Say what became of restores that had been interrupted.
@@ -34,7 +34,7 @@ pub fn recovered(all: Vec<Recovered>) {
 ///
 /// # Errors
 /// If the answer is no, or nobody is there to give one.
-pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bool> {
+pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part], stop: &Stop) -> Result<bool> {
     let mut text = format!("{heading}\n");
     for part in parts {
         let _ = writeln!(
@@ -54,6 +54,16 @@ pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bo
     }
     let _ = stderr().write_all(text.as_bytes());
     if args.dry_run {
+        if args.json {
+            let part = |part: &Part| {
+                let Amount { entries, bytes, .. } = part.amount;
+                json!({ "target": printable_path(&part.target), "entries": entries, "bytes": bytes })
+            };
+            let parts: Vec<_> = parts.iter().map(part).collect();
+            let mut output = Output::until(stop)?;
+            output.json(&json!({ "dry_run": true, "parts": parts }))?;
+            output.finish()?;
+        }
         return Ok(false);
     }
     if args.yes || !args.force {
