@@ -53,3 +53,16 @@ fn standard_input_is_restored_when_it_is_whole_and_else_changes_nothing() {
         ["out/data/00", "out/data", "out", ""].into_iter().for_each(set);
     }
 }
+
+#[test]
+fn what_stands_behind_the_end_of_an_archive_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let part = |name: &str| made::archive(vec![made::file(name.as_bytes(), b"body")], Codec::None);
+    // As `cat a.tar b.tar` makes it. All that read tar end at the end of the first.
+    let output = restore_stdin(&[part("a"), part("b")].concat(), &["--to", "out"], folder);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let note = "WARN  archive standard input: what follows the end of the tar stream was not looked at";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
+    assert!(folder.join("out/a").exists() && !folder.join("out/b").exists());
+}

@@ -192,6 +192,9 @@ impl Streamed<'_> {
             }
             Ok(())
         })?;
+        for note in &verified.notes {
+            log::warn!("archive {path}: {note}");
+        }
         let Some(problem) = verified.problems.first() else { return Ok(()) };
         if args.no_verify || args.salvage {
             log::warn!("archive {path}: {problem}");
