@@ -1,13 +1,14 @@
 //! What people are told and asked: before, and after.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::Part;
 use crate::cli::RestoreArgs;
+use crate::command::answer::answer;
 use crate::command::output::Output;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -72,10 +73,7 @@ pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part], stop: &Stop)
     if !stdin().is_terminal() {
         return Err(Error::usage("this replaces files, and nobody is there to ask: --yes says that it may"));
     }
-    let _ = write!(stderr(), "go on? [y/N] ");
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read", "the answer", e))?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
+    if matches!(answer("go on? [y/N] ", stop)?.as_str(), "y" | "Y" | "yes") {
         return Ok(true);
     }
     Err(Error::failed("not confirmed; nothing was touched"))
