@@ -38,6 +38,9 @@ struct Goal {
     prefix: Vec<u8>,
     /// Whether the entry of just that name is a folder, if there is one.
     root: Option<bool>,
+    /// Whether there is one that may not stand there: a link of an archive that is not trusted would lead the next restore
+    /// to another place.
+    refused: bool,
     amount: Amount,
 }
 
@@ -101,7 +104,8 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
 
 /// Where things may go: one folder, or back to the sources of the job.
 fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
-    let goal = |target, prefix| Goal { target, prefix, root: None, amount: Amount::default() };
+    let goal =
+        |target, prefix| Goal { target, prefix, root: None, refused: false, amount: Amount::default() };
     if let Some(folder) = &args.to {
         return Ok(vec![goal(folder.clone(), Vec::new())]);
     }
@@ -115,14 +119,10 @@ fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
 
 impl Goal {
     fn part(&self, names: &Names) -> Part {
-        let (target, base) = place_of(self.target.clone(), self.root == Some(false));
+        let root = self.root.filter(|_| !self.refused);
+        let (target, base) = place_of(self.target.clone(), root == Some(false));
         let selection = Selection::new(names, self.prefix.clone(), base);
-        Part {
-            target,
-            selection,
-            amount: self.amount,
-            rooted: self.root.is_some() && !self.prefix.is_empty(),
-        }
+        Part { target, selection, amount: self.amount, rooted: root.is_some() }
     }
 
     /// Whether a name goes there when all do.
@@ -186,8 +186,11 @@ impl Streamed<'_> {
             names.see(&name, folder);
             for goal in goals.iter_mut().filter(|goal| goal.has(&name)) {
                 count(&mut goal.amount, member);
-                if name == goal.prefix {
+                // The folder of --to is one, whatever an archive says that it is.
+                if name == goal.prefix && !name.is_empty() {
                     goal.root = Some(folder);
+                    let file = folder || matches!(member.kind, Kind::File | Kind::Hardlink(_));
+                    goal.refused |= !file && !self.trusted;
                 }
             }
             Ok(())
