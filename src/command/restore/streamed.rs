@@ -203,9 +203,11 @@ impl Streamed<'_> {
             log::warn!("archive {path}: {problem}");
             return Ok(());
         }
-        Err(Error::damaged(format!(
-            "archive {path}: {problem}; nothing was touched; --salvage restores what stands before the damage"
-        )))
+        let remedy = match verified.entries {
+            0 => "",
+            _ => "; --salvage restores what stands before the damage",
+        };
+        Err(Error::damaged(format!("archive {path}: {problem}; nothing was touched{remedy}")))
     }
 
     /// How much each of these is, and whether the entry that it begins with is a folder.
