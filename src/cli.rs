@@ -12,6 +12,7 @@ mod verify;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -46,6 +47,12 @@ Examples:
 
 Exit status: 0 complete, 1 failed, 2 wrong usage or configuration, 3 published but incomplete, 4 published but a later \
 step failed, 5 damage found, 11 another run has the destination, 128+n ended by signal n.";
+
+/// A PATH in an archive. An empty one would mean everything, and is a variable of a script that was not set.
+fn path_parser() -> impl TypedValueParser<Value = OsString> {
+    let full = |word: OsString| if word.is_empty() { Err("it is empty; . is everything") } else { Ok(word) };
+    OsStringValueParser::new().try_map(full)
+}
 
 /// Keep a plain .tar.gz of your data, every night.
 #[derive(Debug, Parser)]

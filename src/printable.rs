@@ -38,6 +38,21 @@ pub fn printable_path(path: &Path) -> String {
     printable(path.as_os_str().as_bytes())
 }
 
+/// A word as it can be pasted into a shell, which takes nothing in it for a glob or an end.
+pub fn shell_word(word: &[u8]) -> String {
+    let text = printable(word);
+    if text.as_bytes() != word {
+        // bash, zsh and others understand the same escapes.
+        return format!("$'{}'", text.replace('\'', "\\'"));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&byte) || !byte.is_ascii();
+    if !word.is_empty() && word.iter().copied().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// A number of bytes for people: `0 B`, `1.5 KiB`, `61.4 MiB`.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -66,6 +81,26 @@ mod tests {
     fn control_characters_never_pass() {
         assert_eq!(printable(b"a\nb\x1b[31m\\\xff\xc3\xa9"), "a\\nb\\x1b[31m\\\\\\xff\u{e9}");
         assert_eq!(printable("x\u{202e}gpj".as_bytes()), "x\\u{202e}gpj");
+    }
+
+    #[test]
+    fn a_shell_reads_words_as_they_were() {
+        for (word, typed) in [
+            (&b"data/a-b_c.conf"[..], "data/a-b_c.conf"),
+            ("\u{fc}".as_bytes(), "\u{fc}"),
+            (b"-", "-"),
+            (b"*.conf", "'*.conf'"),
+            (b"my photos", "'my photos'"),
+            (b"it's", r"'it'\''s'"),
+            (b"", "''"),
+            (b"it's\n\xff", r"$'it\'s\n\xff'"),
+        ] {
+            assert_eq!(shell_word(word), typed);
+            let said =
+                std::process::Command::new("bash").args(["-c", &format!("printf %s {typed}")]).output();
+            // Where there is no bash the expectation has to do.
+            assert!(said.is_err() || said.is_ok_and(|said| said.stdout == word), "{typed}");
+        }
     }
 
     #[test]

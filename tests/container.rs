@@ -154,8 +154,13 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
         sh(&format!("diff -r --no-dereference {} {}", data.display(), kept.display()));
     };
 
-    // As the comment in the compose file has it; nobody is here to be asked.
+    // The running service has it read-only, and says what to type. Nobody is here to be asked.
     destroy();
+    let output = deployment.exec(&["restore", "latest", "--force", "--delete", "--yes"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let typed = "run this instead: docker compose run --rm restore latest --force --delete --yes\n";
+    assert!(said.ends_with(typed), "{said}");
     deployment.compose(&["stop", "database"]);
     deployment.compose(&["run", "--rm", "-T", "restore", "latest", "--force", "--delete", "--yes"]);
     deployment.compose(&["start", "database"]);
@@ -170,6 +175,42 @@ fn destroyed_data_is_brought_back_by_the_service_for_it() {
         .unwrap();
     assert!(output.status.success(), "restore -: {}", String::from_utf8_lossy(&output.stderr));
     restored();
+}
+
+#[test]
+fn an_idle_service_gives_and_takes_archives_through_pipes() {
+    let writable = "    volumes:\n      - ./dbdata:/data\n";
+    let Some(deployment) = Deployment::new("off", writable) else { return };
+    deployment.fill();
+    deployment.compose(&["up", "-d", "--no-build"]);
+    let (data, kept) = (deployment.path("dbdata"), deployment.path("kept"));
+    let (whole, cut) = (deployment.path("x.tar.bz2"), deployment.path("cut.tar.bz2"));
+    let output = deployment
+        .compose_command(&["exec", "-T", "backup", "backup", "--codec", "bzip2"])
+        .stdin(Stdio::null())
+        .stdout(File::create(&whole).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "backup: {}", String::from_utf8_lossy(&output.stderr));
+    let bytes = fs::read(&whole).unwrap();
+    assert!(bytes.starts_with(b"BZh"));
+    fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
+    sh(&format!("cp -a {} {}", data.display(), kept.display()));
+    sh(&format!("cd {} && rm -r base && echo 16 >PG_VERSION && touch new", data.display()));
+    let destroyed = list(&data);
+
+    for (archive, code) in [(&cut, 5), (&whole, 0)] {
+        assert_eq!(list(&data), destroyed);
+        let output = deployment
+            .compose_command(&["exec", "-T", "backup", "restore", "--force", "--delete", "--yes"])
+            .stdin(File::open(archive).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(list(&data), list(&kept));
+    sh(&format!("diff -r --no-dereference {} {}", data.display(), kept.display()));
+    assert!(deployment.archives().is_empty(), "what went through pipes is kept nowhere");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use common::made;
-use common::program::tarkeep;
+use common::program::{self, tarkeep};
 use common::tree::fingerprint;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -416,6 +416,47 @@ fn two_archives_after_each_other_lead_nowhere_either() {
     // Hard links do not reach what was there before the restore.
     let fourth = Raw::default().hard_link("again", "mine/secret").file("other", b"").end();
     world.refuses(&fourth, &["--force", "--yes"], &["again: a hard link to what is not there"]);
+}
+
+#[test]
+fn what_an_archive_says_of_its_root_moves_nothing_out_of_the_target() {
+    for letter in [b'0', b'1', b'2', b'3', b'6'] {
+        for arguments in [&["--force", "--yes"][..], &["--force", "--yes", "--trust"]] {
+            let world = World::new();
+            fs::create_dir(world.at("out")).unwrap();
+            let tar = Raw::default().entry(letter, ".", "outside").file("good", b"good").end();
+            world.refuses(&tar, arguments, &[".: it would take the place of the whole folder"]);
+            assert_eq!(world.read("good"), b"good");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_an_archive_makes_a_link_leads_no_later_one_elsewhere() {
+    let world = World::new();
+    fs::create_dir(world.at("source")).unwrap();
+    fs::write(world.at("source/file"), b"file").unwrap();
+    let name = |name: &str| world.at(name).strip_prefix("/").unwrap().to_str().unwrap().to_owned();
+    let restore = |tar: Vec<u8>, code: i32| {
+        fs::write(world.at("archive"), tar).unwrap();
+        let mut command =
+            program::command_in(&["restore", "archive", "--force", "--delete", "--yes"], world.folder.path());
+        command.env("TARKEEP_SOURCE", world.at("source")).env("TARKEEP_DESTINATION", world.at("archives"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!(fingerprint(&world.at("outside")), world.before);
+    };
+    let link = |raw: Raw| raw.pax(&[("path", name("source").as_bytes())]).link("x", "outside");
+    let file = |raw: Raw, at: &str| raw.pax(&[("path", name(at).as_bytes())]).file("x", b"file");
+    restore(link(Raw::default()).end(), 1);
+    // A file first, so that it looks like a source that is one.
+    restore(link(file(Raw::default(), "source")).end(), 1);
+    assert_eq!(fs::read(world.at("source/file")).unwrap(), b"file");
+    restore(file(Raw::default(), "source/secret").end(), 0);
+    assert_eq!(fs::read(world.at("source/secret")).unwrap(), b"file");
+    // A source that is a file stays possible.
+    restore(file(Raw::default(), "source").end(), 0);
+    assert_eq!(fs::read(world.at("source")).unwrap(), b"file");
 }
 
 #[test]

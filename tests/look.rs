@@ -430,3 +430,23 @@ fn sparse_files_of_gnu_tar_are_whole_in_every_format() {
         assert_eq!(said(&["diff", "x.tar", "data"], folder.path(), 0), "", "{format:?}");
     }
 }
+
+#[test]
+fn the_folder_that_another_tool_was_in_has_a_name_in_a_comparison() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let data = folder.path().join("data");
+    fs::write(data.join("a"), "a").unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    for path in [data.join("a"), data.clone()] {
+        // This tar keeps whole seconds.
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        File::open(path).unwrap().set_modified(time).unwrap();
+    }
+    let made = Command::new("tar").args(["-cf", "x.tar", "-C", "data", "."]).current_dir(&folder).output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        return common::skip("tar");
+    }
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(said(&["diff", "x.tar", "data"], folder.path(), 1), "~ . (mode 755 → 700)\n");
+}

@@ -21,7 +21,7 @@ pub struct CatArgs {
     pub archive: OsString,
 
     /// Names of files in it
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required = true, value_parser = super::path_parser())]
     pub paths: Vec<OsString>,
 
     /// File with the private key that decrypts it: of age, or of SSH

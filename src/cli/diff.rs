@@ -34,7 +34,7 @@ pub struct DiffArgs {
     pub second: OsString,
 
     /// Only these entries and what is below them, or globs; with a folder, the one entry that it is compared with
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = super::path_parser())]
     pub paths: Vec<OsString>,
 
     /// File with the private key that decrypts it: of age, or of SSH

@@ -22,7 +22,7 @@ pub struct ListArgs {
     pub archive: Option<OsString>,
 
     /// Only these entries and what is below them, or globs
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = super::path_parser())]
     pub paths: Vec<OsString>,
 
     /// File with the private key that decrypts it: of age, or of SSH

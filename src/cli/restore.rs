@@ -31,7 +31,7 @@ pub struct RestoreArgs {
     pub archive: OsString,
 
     /// Only these entries and what is below them
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = super::path_parser())]
     pub paths: Vec<OsString>,
 
     /// Restore into this folder [default: back to the sources]

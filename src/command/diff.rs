@@ -227,7 +227,8 @@ impl Show {
             What::Changed(_) => ('~', None),
         };
         let mut line = format!("{sign} ");
-        push_name(&mut line, &difference.name);
+        // Other tools call the folder that they were in `.`.
+        push_name(&mut line, if difference.name.is_empty() { b"." } else { &difference.name });
         if kind == Some(&Kind::Directory) {
             line.push('/');
         }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod answer;
 pub mod backup;
 pub mod cat;
 pub mod check;

@@ -85,7 +85,7 @@ pub fn run(args: &ResetArgs, config: &Config, clock: &dyn Clock, stop: &Stop) ->
     if plan.sum(|there| there.goes.entries) == 0 {
         return tell::done(args, job, &plan, None, &Emptied::default(), (began, stop));
     }
-    tell::confirmed(args, job)?;
+    tell::confirmed(args, job, stop)?;
 
     let mut made = None;
     let may = if args.no_backup {

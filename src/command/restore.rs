@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::archive::reader::{Opened, from_store};
+use crate::archive::reader::{Opened, Unindexed, from_store};
 use crate::archive::store::Store;
 use crate::cli::RestoreArgs;
 use crate::command::backup::bar;
@@ -103,20 +103,32 @@ pub fn run(args: &RestoreArgs, config: &Config, stop: &Stop) -> Result<Exit> {
     let store = Store::open(file, &which.path, &config.keys())?;
     let threads = config.jobs[0].threads.get();
     let plan = Plan { args, config, archive: &which.path, trusted: true, threads, stop, began };
+    let streamed = |unindexed: &Unindexed| {
+        // What may have been cut on its way here can be sent again. A file is what there is.
+        if let Some(damage) = &unindexed.damage
+            && which.is_stdin()
+            && !args.no_verify
+            && !args.salvage
+        {
+            return Err(Error::damaged(format!(
+                "archive {}: {damage}; nothing was touched; --no-verify restores it if all else is whole",
+                printable_path(&which.path)
+            )));
+        }
+        streamed::run(plan, unindexed)
+    };
     let archive = match from_store(store, &which.path)? {
         // Nobody is to be tricked by an index that says other things than the tar stream.
-        Opened::Indexed(archive) if args.untrusted => {
-            return streamed::run(plan, &archive.into_foreign());
-        }
+        Opened::Indexed(archive) if args.untrusted => return streamed(&archive.into_foreign()),
         Opened::Indexed(archive) => archive,
-        Opened::Unindexed(unindexed) => return streamed::run(plan, &unindexed),
+        Opened::Unindexed(unindexed) => return streamed(&unindexed),
     };
     match indexed::parts(args, config, &archive) {
         Err(e) if e.exit() == Exit::Damaged => {
             let text = e.to_string();
             let front = format!("archive {}: ", printable_path(&which.path));
             let damage = text.strip_prefix(&front).unwrap_or(&text).to_string();
-            streamed::run(plan, &archive.into_unindexed(damage))
+            streamed(&archive.into_unindexed(damage))
         }
         parts => indexed::run(&plan, &archive, parts?),
     }
@@ -153,7 +165,7 @@ impl Plan<'_> {
             }
             target::check(args, self.config, part, &mut needs)?;
         }
-        if !tell::confirmed(args, heading, parts)? {
+        if !tell::confirmed(args, heading, parts, self.stop)? {
             return Ok(None);
         }
         let progress = Progress::default();

@@ -65,7 +65,8 @@ pub fn extract(archive: &Archive, root: &Root, choice: &dyn Choice, hands: Hands
         fchmod(&folder, FOLDER_MODE).map_err(|e| Error::io("set the mode of", root.shown(place), e))?;
     }
     extracted.implied = implied;
-    extracted.unapplied = metadata.unapplied;
+    // Beside what is counted of files that stand in for links.
+    extracted.unapplied.add(metadata.unapplied);
     std::mem::take(&mut *extraction.lock_losses()).tell(&mut extracted);
     Ok(extracted)
 }
@@ -375,6 +376,7 @@ impl Extraction<'_> {
         let alone = extract(self.archive, self.root, &Alone { name: target, place }, self.hands)?;
         extracted.entries += alone.entries;
         extracted.bytes += alone.bytes;
+        extracted.unapplied.add(alone.unapplied);
         extracted.lost.add(alone.lost);
         extracted.partial.add(alone.partial);
         Ok(())

@@ -10,6 +10,7 @@ use rustix::fs::{
     fsetxattr, futimens, lsetxattr, openat, setxattr, utimensat,
 };
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
 
 use super::root::Place;
 use crate::archive::acl;
@@ -27,7 +28,7 @@ pub struct Fidelity {
 /// What could not be put on files, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Unapplied {
-    /// Owners.
+    /// Owners, where they are others than who restores.
     pub owners: u64,
     /// Extended attributes and ACLs.
     pub attributes: u64,
@@ -70,6 +71,8 @@ impl Unapplied {
 #[derive(Debug)]
 pub struct Metadata {
     fidelity: Fidelity,
+    /// Who made the files, and owns them where nobody says otherwise.
+    maker: (Uid, Gid),
     /// So far.
     pub unapplied: Unapplied,
 }
@@ -77,7 +80,7 @@ pub struct Metadata {
 impl Metadata {
     /// With this fidelity.
     pub fn new(fidelity: Fidelity) -> Self {
-        Self { fidelity, unapplied: Unapplied::default() }
+        Self { fidelity, maker: (geteuid(), getegid()), unapplied: Unapplied::default() }
     }
 
     /// On an open file or folder.
@@ -86,14 +89,8 @@ impl Metadata {
     /// If the mode or the times cannot be set, which every owner of a file may.
     pub fn on_open(&mut self, fd: BorrowedFd<'_>, member: &Member, shown: &Path) -> Result<()> {
         let failed = |doing: &str, e: Errno| Error::io(doing, shown, e);
-        if self.fidelity.full {
-            let (user, group) = owner(member);
-            match fchown(fd, user, group) {
-                Ok(()) => {}
-                Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => self.unapplied.owners += 1,
-                Err(e) => return Err(failed("set the owner of", e)),
-            }
-        }
+        self.owner(member, |user, group| fchown(fd, user, group))
+            .map_err(|e| failed("set the owner of", e))?;
         // After the owner, whose change clears set-id bits and capabilities; before the ACL, whose mask is in the mode.
         fchmod(fd, self.mode(member)).map_err(|e| failed("set the mode of", e))?;
         for (name, value) in self.attributes(member) {
@@ -122,14 +119,8 @@ impl Metadata {
     /// As for [`Metadata::on_open`].
     pub fn on_place(&mut self, place: &Place, member: &Member, link: bool) -> Result<()> {
         let (folder, name) = place.at();
-        if self.fidelity.full {
-            let (user, group) = owner(member);
-            match chownat(folder, name, user, group, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(()) => {}
-                Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => self.unapplied.owners += 1,
-                Err(e) => return Err(place.failed("set the owner of", e)),
-            }
-        }
+        self.owner(member, |user, group| chownat(folder, name, user, group, AtFlags::SYMLINK_NOFOLLOW))
+            .map_err(|e| place.failed("set the owner of", e))?;
         // A handle on the thing itself, so that nothing put in its place meanwhile is touched.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = openat(folder, name, flags, Mode::empty()).map_err(|e| place.failed("look at", e))?;
@@ -153,6 +144,25 @@ impl Metadata {
         }
         utimensat(folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| place.failed("set the time of", e))
+    }
+
+    fn owner(
+        &mut self,
+        member: &Member,
+        set: impl FnOnce(Option<Uid>, Option<Gid>) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let (user, group) = owner(member);
+        let applied = if self.fidelity.full {
+            match set(user, group) {
+                Ok(()) => true,
+                Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => false,
+                Err(e) => return Err(e),
+            }
+        } else {
+            (user.unwrap_or(self.maker.0), group.unwrap_or(self.maker.1)) == self.maker
+        };
+        self.unapplied.owners += u64::from(!applied);
+        Ok(())
     }
 
     fn mode(&mut self, member: &Member) -> Mode {

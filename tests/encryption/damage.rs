@@ -131,6 +131,38 @@ fn a_damaged_archive_is_not_restored_and_what_is_sound_of_it_can_be() {
 }
 
 #[test]
+fn damage_in_the_first_chunk_is_damage_and_says_which_files_are_hit() {
+    let mut place = Place::with_data();
+    let pair = x25519(&place, "key");
+    let key = pair.private.to_str().unwrap();
+    place.set("TARKEEP_AGE_RECIPIENTS", &pair.public);
+    fs::write(place.path("data/zz"), noise(900_000, 4)).unwrap();
+    place.said(&["backup", "-o", "x.age"]);
+    let bytes = fs::read(place.path("x.age")).unwrap();
+    let mac = bytes.windows(5).position(|part| part == b"\n--- ").unwrap() + 1;
+    let start = mac + bytes[mac..].iter().position(|byte| *byte == b'\n').unwrap() + 1 + 16;
+    let mut changed = bytes.clone();
+    changed[start + 5] ^= 1;
+    fs::write(place.path("changed.age"), changed).unwrap();
+    let said = place.refused(&["verify", "changed.age", "-i", key], 5);
+    assert!(said.contains("data/text") && !said.contains("data/zz"), "{said}");
+    place.refused(&["restore", "changed.age", "--to", "out", "-i", key], 5);
+    place.refused(&["restore", "changed.age", "--to", "out", "--salvage", "-i", key], 5);
+    assert!(fs::read(place.path("out/data/zz")).unwrap() == noise(900_000, 4));
+    fs::remove_dir_all(place.path("out")).unwrap();
+    for length in [start, start + 1, start + 17, start + 60_000] {
+        fs::write(place.path("cut.age"), &bytes[..length]).unwrap();
+        for words in
+            [&["list", "cut.age"][..], &["verify", "cut.age"], &["restore", "cut.age", "--to", "out"]]
+        {
+            let said = place.refused(&[words, &["-i", key]].concat(), 5);
+            assert!(said.contains("cut"), "{length}: {words:?}: {said}");
+        }
+        assert!(!place.path("out").exists());
+    }
+}
+
+#[test]
 fn a_foreign_archive_that_was_cut_is_no_more_trusted_than_a_whole_one() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::with_data();

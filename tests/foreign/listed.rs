@@ -128,6 +128,10 @@ fn other_formats_are_named() {
     let output = tarkeep(&["verify", "other"], folder);
     assert_eq!(output.status.code(), Some(5));
     assert!(text(&output.stdout).contains("it is no tar header (before the first entry)"));
+    let output = tarkeep(&["restore", "other", "--to", "out"], folder);
+    assert_eq!(output.status.code(), Some(5));
+    // There is nothing that could be saved.
+    assert!(text(&output.stderr).ends_with("; nothing was touched\n"), "{}", text(&output.stderr));
     fs::write(folder.join("other"), b"").unwrap();
     let output = tarkeep(&["verify", "other"], folder);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(5), "archive other is empty\n".into()));

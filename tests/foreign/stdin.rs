@@ -28,7 +28,11 @@ fn standard_input_is_restored_when_it_is_whole_and_else_changes_nothing() {
     let arguments = ["--to", "out", "--force", "--yes"];
     let before = fingerprint(folder);
     for (whole, name) in [(&ours, "ours"), (&plain, "plain")] {
-        for at in [0, 1, 10, 511, 512, 20_000, whole.len() / 2, plain.len().min(whole.len()) - 1100] {
+        let near = plain.len().min(whole.len()) - 1100;
+        let mut cuts = vec![0, 1, 10, 511, 512, 20_000, whole.len() / 2, near];
+        // In the index too, where all the data has come.
+        cuts.extend((name == "ours").then_some([whole.len() - 500, whole.len() - 1]).into_iter().flatten());
+        for at in cuts {
             let output = restore_stdin(&whole[..at], &arguments, folder);
             assert_eq!(output.status.code(), Some(5), "{name} cut to {at}: {}", text(&output.stderr));
             assert_eq!(fingerprint(folder), before, "{name} cut to {at}");
@@ -52,4 +56,17 @@ fn standard_input_is_restored_when_it_is_whole_and_else_changes_nothing() {
         };
         ["out/data/00", "out/data", "out", ""].into_iter().for_each(set);
     }
+}
+
+#[test]
+fn what_stands_behind_the_end_of_an_archive_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let part = |name: &str| made::archive(vec![made::file(name.as_bytes(), b"body")], Codec::None);
+    // As `cat a.tar b.tar` makes it. All that read tar end at the end of the first.
+    let output = restore_stdin(&[part("a"), part("b")].concat(), &["--to", "out"], folder);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let note = "WARN  archive standard input: what follows the end of the tar stream was not looked at";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
+    assert!(folder.join("out/a").exists() && !folder.join("out/b").exists());
 }

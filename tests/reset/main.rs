@@ -115,6 +115,10 @@ fn the_name_of_the_job_is_asked_for_on_a_terminal() {
         assert!(said.contains("not confirmed; nothing was touched"), "{said}");
         bench.untouched();
     }
+    // Ctrl-C: it ends of the signal, and waits for no answer.
+    let (code, said) = typed(&bench, "\x03");
+    assert_eq!(code, Some(256 - 2), "{said}");
+    bench.untouched();
     let (code, said) = typed(&bench, "data");
     assert_eq!(code, Some(0), "{said}");
     assert_eq!((bench.left().len(), bench.archives().len()), (0, 1));

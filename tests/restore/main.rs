@@ -234,7 +234,7 @@ fn what_is_not_there_and_where_it_cannot_go_is_said_before_anything_is_touched()
 fn on_a_read_only_mount_the_command_that_does_it_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::tmpfs("size=1m") else { return };
-    fs::write(disk.path().join("a"), "a").unwrap();
+    fs::write(disk.path().join("it's"), "a").unwrap();
     let tarkeep = |arguments: &[&str]| {
         let mut command = program::command_in(arguments, folder.path());
         command.env("TARKEEP_SOURCE", disk.path());
@@ -244,6 +244,10 @@ fn on_a_read_only_mount_the_command_that_does_it_is_said() {
     disk.make_read_only();
     for (words, hint) in [
         (&["archive.tar.gz", "--force", "--delete"][..], "--rm restore archive.tar.gz --force --delete\n"),
+        (
+            &["archive.tar.gz", "*s", "--job", "data", "--threads", "1", "--force", "--dry-run", "--json"],
+            "--rm restore archive.tar.gz '*s' --job data --threads 1 --force --dry-run --json\n",
+        ),
         // Nobody can be asked where the archive comes from standard input.
         (&["-", "--force"], "--rm -T restore - --force --yes <x.tar.gz\n"),
     ] {
@@ -325,14 +329,16 @@ fn of_a_file_that_was_cut_off_the_beginning_is_saved() {
     });
     let archive = bench.at("cut.tar");
     ok(&bench.tarkeep(&["backup", "--codec", "none", "-o", archive.to_str().unwrap()], &[]));
-    fs::File::options().write(true).open(&archive).unwrap().set_len(3_000_000).unwrap();
+    let bytes = fs::read(&archive).unwrap();
+    let begin = bytes.windows(16).position(|part| part == text_of(0).as_bytes()).unwrap();
+    fs::write(&archive, &bytes[..3_000_000]).unwrap();
     let out = bench.at("out");
     let arguments = ["restore", archive.to_str().unwrap(), "--salvage", "--to", out.to_str().unwrap()];
     let output = bench.tarkeep(&arguments, &[]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(5), "{said}");
     let saved = fs::read_to_string(bench.below("out").join("b")).unwrap();
-    assert!(saved.len() > 2_500_000 && large.starts_with(&saved), "{}", saved.len());
+    assert!(saved.len() == 3_000_000 - begin && large.starts_with(&saved), "{}", saved.len());
     assert_eq!(fs::read(bench.below("out").join("a")).unwrap(), b"a");
     assert!(!bench.below("out").join("c").exists());
     for says in ["restored 3 entries, ", "1 of them in part", "b: only its first ", "after the beginning of "]
@@ -419,25 +425,52 @@ fn without_root_what_cannot_be_applied_is_counted() {
     for path in [bench.folder.path(), &bench.archive] {
         fs::set_permissions(path, mode(0o755)).unwrap();
     }
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", program::TARKEEP, "restore"])
-        .arg(&bench.archive)
-        .arg("--to")
-        .arg(&out)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("TARKEEP_DESTINATION", bench.folder.path())
-        .output()
-        .unwrap();
+    let restore = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program::TARKEEP, "restore"]);
+        command.arg(&bench.archive).arg("--to").arg(&out).args(arguments).env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("TARKEEP_DESTINATION", bench.folder.path()).output().unwrap()
+    };
+    let output = restore(&["--json"]);
     if output.status.code() == Some(126) || text(&output).contains("failed to execute") {
         return common::skip("a test binary that another user may run");
     }
     ok(&output);
     assert!(text(&output).contains("not applied: "), "{}", text(&output));
     assert!(text(&output).contains("2 devices"), "{}", text(&output));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counted = said["restored"]["unapplied"]["owners"].as_u64();
+    assert_eq!(counted, said["restored"]["entries"].as_u64().map(|all| all - 2), "all but two hard links");
     let restored = bench.below("out");
     assert!(fs::read(restored.join("large text")).unwrap() == fs::read(bench.at("data/large text")).unwrap());
     assert_eq!(restored.join("folder/text").metadata().unwrap().mode() & 0o7777, 0o751);
+    // A file that stands in for a link to it is counted as well, with the two folders above it.
+    fs::remove_dir_all(&restored).unwrap();
+    let output = restore(&[&bench.name("folder/hard link"), "--force", "--yes"]);
+    ok(&output);
+    assert!(text(&output).contains("not applied: 3 owners, "), "{}", text(&output));
+}
+
+#[test]
+fn a_path_that_is_empty_is_not_taken_for_everything() {
+    let bench = Bench::new(|source| fs::write(source.join("a"), "a").unwrap());
+    let archive = bench.archive.to_str().unwrap();
+    for command in ["restore", "list", "cat"] {
+        let output = bench.tarkeep(&[command, archive, ""], &[]);
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", text(&output));
+        assert!(text(&output).contains("it is empty; . is everything"), "{command}: {}", text(&output));
+    }
+}
+
+#[test]
+fn a_dry_run_says_in_json_what_would_be_restored() {
+    let bench = Bench::new(|source| fs::write(source.join("a"), "abc").unwrap());
+    let output = bench.restore(&["--to", bench.at("out").to_str().unwrap(), "--dry-run", "--json"]);
+    ok(&output);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let part = serde_json::json!({ "target": bench.at("out"), "entries": 2, "bytes": 3 });
+    assert_eq!(said, serde_json::json!({ "dry_run": true, "parts": [part] }));
+    assert!(!bench.at("out").exists());
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub enum Format {
 impl Format {
     /// The format of a file that begins so; 512 bytes tell, fewer where the file is shorter.
     pub fn of(start: &[u8]) -> Self {
-        const KNOWN: [(&[u8], &str); 6] = [
+        const KNOWN: [(&[u8], &str); 7] = [
+            (b"\x1f\x9d", "compress (.Z)"),
             (b"\xfd7zXZ\0", "xz"),
             (b"\x04\x22\x4d\x18", "lz4"),
             (b"age-encryption.org/", "encrypted with age"),
@@ -73,6 +74,7 @@ mod tests {
             (b"BZhello", Format::Tar),
             (b"P*\x4d", Format::Tar),
             (b"data/", Format::Tar),
+            (b"\x1f\x9d\x90", Format::Other("compress (.Z)")),
         ] {
             assert_eq!(Format::of(start), format, "{start:?}");
         }

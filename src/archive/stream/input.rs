@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
+use super::Bad;
 use super::format::Format;
 use super::parts::{Gunzip, Parts, Trailing, Unpack};
 use crate::archive::codec::{Codec, bzip2, zstd};
@@ -46,9 +47,10 @@ impl Input {
     /// An archive from its beginning; the path is for messages.
     ///
     /// # Errors
-    /// If it is of a kind that this version cannot read, or cannot be read at all.
+    /// If it is of a kind that this version cannot read, damaged before anything of it could be read, or cannot be read at
+    /// all.
     pub fn of(store: &Store, path: &Path, stop: &Stop) -> Result<Self> {
-        let reader = store.reader().map_err(|e| Error::io("read archive", path, e))?;
+        let reader = store.reader().map_err(|e| unreadable(path, e))?;
         Self::new(reader, path, stop)
     }
 
@@ -59,7 +61,7 @@ impl Input {
     pub fn new(mut reader: Box<dyn Read>, path: &Path, stop: &Stop) -> Result<Self> {
         let mut start = Vec::with_capacity(512);
         let read = reader.by_ref().take(512).read_to_end(&mut start);
-        read.map_err(|e| stop.check().err().unwrap_or_else(|| Error::io("read archive", path, e)))?;
+        read.map_err(|e| stop.check().err().unwrap_or_else(|| unreadable(path, e)))?;
         let format = Format::of(&start);
         let whole = Cursor::new(start).chain(reader);
         let bytes = match format {
@@ -130,6 +132,14 @@ impl Input {
             Bytes::Tar(_) => None,
         }
     }
+}
+
+/// The system did not let it be read, or what was encrypted is damaged at its very beginning.
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    if error.raw_os_error().is_some() {
+        return Error::io("read archive", path, error);
+    }
+    Error::damaged(format!("archive {}: {}", printable_path(path), Bad::Read(error)))
 }
 
 fn built(codec: Codec, path: &Path) -> Result<()> {

@@ -7,11 +7,12 @@ use std::thread;
 use crossbeam_channel::{Sender, bounded};
 
 use super::segment::{Checker, Holds, Job};
-use super::{By, Depth, Options, Verified};
+use super::{By, Depth, Options, Verified, index_problem};
 use crate::archive::index::{EntryRecord, Footer, SegmentKind};
 use crate::archive::reader::{Archive, Entries, Segment};
 use crate::entry::name_order;
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 use crate::printable::printable;
 use crate::progress::Progress;
 use crate::stop::Stop;
@@ -80,8 +81,7 @@ fn note(problems: &Problems, at: u64, what: String) {
 fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let envelope = archive.footer().envelope;
     let mut start = vec![0; envelope.start().len()];
-    archive.read_exact_at(&mut start, 0)?;
-    if start != envelope.start() {
+    if read(archive, &mut start, 0, problems)? && start != envelope.start() {
         note(problems, 0, "the header at offset 0 is not that of an archive of this kind".into());
     }
     let end = archive.length() - Footer::length(envelope);
@@ -89,9 +89,11 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     let mut buffer = vec![0; 64 * envelope.member_len()];
     while at < end {
         let count = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        archive.read_exact_at(&mut buffer[..count], at)?;
+        let readable = read(archive, &mut buffer[..count], at, problems)?;
         for (number, member) in buffer[..count].chunks(envelope.member_len()).enumerate() {
-            if let Err(e) = envelope.piece(member) {
+            if let Err(e) = envelope.piece(member)
+                && readable
+            {
                 let offset = at + (number * envelope.member_len()) as u64;
                 note(problems, offset, format!("the index member at offset {offset} {e}"));
             }
@@ -101,13 +103,26 @@ fn constants(archive: &Archive, problems: &Problems) -> Result<()> {
     Ok(())
 }
 
+/// Fill the buffer from this offset on. Where what was encrypted is damaged that is noted, and nothing read.
+fn read(archive: &Archive, buffer: &mut [u8], at: u64, problems: &Problems) -> Result<bool> {
+    match archive.read_exact_at(buffer, at) {
+        Err(e) if e.exit() == Exit::Damaged => {
+            note(problems, at, index_problem(&e, archive.path()));
+            Ok(false)
+        }
+        read => read.map(|()| true),
+    }
+}
+
 /// What closes the data. In gzip: the final block, and the sums over the whole tar stream.
 fn trailer(archive: &Archive, sums: &Sums, problems: &Problems) -> Result<()> {
     let Footer { envelope, start, .. } = archive.footer();
     let at = start - envelope.end_len();
     let expected = envelope.end(sums.crc.clone().finalize(), sums.raw);
     let mut found = vec![0; expected.len()];
-    archive.read_exact_at(&mut found, at)?;
+    if !read(archive, &mut found, at, problems)? {
+        return Ok(());
+    }
     for (range, what) in [(0..2, "the final block"), (2..6, "the CRC-32"), (6..10, "the length")] {
         if found.get(range.clone()) != expected.get(range.clone()) {
             let offset = at + range.start as u64;

@@ -1,13 +1,14 @@
 //! What people are told and asked: before, and after.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, Write as _, stderr, stdin};
+use std::io::{Write as _, stderr};
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::Plan;
 use crate::cli::ResetArgs;
+use crate::command::answer::answer;
 use crate::command::output::Output;
 use crate::config::Job;
 use crate::error::{Error, Result};
@@ -83,14 +84,11 @@ pub fn summary(args: &ResetArgs, job: &Job, plan: &Plan, stop: &Stop) -> Result<
 }
 
 /// Have the job's name typed.
-pub fn confirmed(args: &ResetArgs, job: &Job) -> Result<()> {
+pub fn confirmed(args: &ResetArgs, job: &Job, stop: &Stop) -> Result<()> {
     if args.yes {
         return Ok(());
     }
-    let _ = write!(stderr(), "type the job's name, {}, to go on: ", job.name);
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read", "the answer", e))?;
-    if answer.trim() == job.name {
+    if answer(&format!("type the job's name, {}, to go on: ", job.name), stop)? == job.name {
         return Ok(());
     }
     Err(Error::failed("not confirmed; nothing was touched"))

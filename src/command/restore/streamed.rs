@@ -18,7 +18,6 @@ use crate::progress::Progress;
 use crate::restore::paths::Paths;
 use crate::restore::{Amount, Names, Selection};
 use crate::stop::Stop;
-use crate::sys;
 
 /// How many times its size an archive that is not trusted may decompress to. deflate's limit is 1,032.
 const RATIO_MAX: u64 = 200;
@@ -39,6 +38,9 @@ struct Goal {
     prefix: Vec<u8>,
     /// Whether the entry of just that name is a folder, if there is one.
     root: Option<bool>,
+    /// Whether there is one that may not stand there: a link of an archive that is not trusted would lead the next restore
+    /// to another place.
+    refused: bool,
     amount: Amount,
 }
 
@@ -96,16 +98,14 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
         extract_stream(&|| streamed.input(), &unindexed.path, root, &place, hands)
     })?;
     let Some(extracted) = extracted else { return Ok(Exit::Complete) };
-    if !trusted && sys::is_root() {
-        log::warn!("anybody may have made the archive: owners were not set; --trust sets them");
-    }
     let remedy = if trusted { "run as root to have them" } else { "run as root with --trust to have them" };
     plan.done(&parts, &extracted, remedy)
 }
 
 /// Where things may go: one folder, or back to the sources of the job.
 fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
-    let goal = |target, prefix| Goal { target, prefix, root: None, amount: Amount::default() };
+    let goal =
+        |target, prefix| Goal { target, prefix, root: None, refused: false, amount: Amount::default() };
     if let Some(folder) = &args.to {
         return Ok(vec![goal(folder.clone(), Vec::new())]);
     }
@@ -119,14 +119,10 @@ fn goals(args: &RestoreArgs, config: &Config) -> Result<Vec<Goal>> {
 
 impl Goal {
     fn part(&self, names: &Names) -> Part {
-        let (target, base) = place_of(self.target.clone(), self.root == Some(false));
+        let root = self.root.filter(|_| !self.refused);
+        let (target, base) = place_of(self.target.clone(), root == Some(false));
         let selection = Selection::new(names, self.prefix.clone(), base);
-        Part {
-            target,
-            selection,
-            amount: self.amount,
-            rooted: self.root.is_some() && !self.prefix.is_empty(),
-        }
+        Part { target, selection, amount: self.amount, rooted: root.is_some() }
     }
 
     /// Whether a name goes there when all do.
@@ -190,20 +186,28 @@ impl Streamed<'_> {
             names.see(&name, folder);
             for goal in goals.iter_mut().filter(|goal| goal.has(&name)) {
                 count(&mut goal.amount, member);
-                if name == goal.prefix {
+                // The folder of --to is one, whatever an archive says that it is.
+                if name == goal.prefix && !name.is_empty() {
                     goal.root = Some(folder);
+                    let file = folder || matches!(member.kind, Kind::File | Kind::Hardlink(_));
+                    goal.refused |= !file && !self.trusted;
                 }
             }
             Ok(())
         })?;
+        for note in &verified.notes {
+            log::warn!("archive {path}: {note}");
+        }
         let Some(problem) = verified.problems.first() else { return Ok(()) };
         if args.no_verify || args.salvage {
             log::warn!("archive {path}: {problem}");
             return Ok(());
         }
-        Err(Error::damaged(format!(
-            "archive {path}: {problem}; nothing was touched; --salvage restores what stands before the damage"
-        )))
+        let remedy = match verified.entries {
+            0 => "",
+            _ => "; --salvage restores what stands before the damage",
+        };
+        Err(Error::damaged(format!("archive {path}: {problem}; nothing was touched{remedy}")))
     }
 
     /// How much each of these is, and whether the entry that it begins with is a folder.

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::destination::Space;
 use crate::error::{Error, Result};
 use crate::job;
-use crate::printable::{counted, human_bytes, printable, printable_path};
+use crate::printable::{counted, human_bytes, printable_path, shell_word};
 use crate::restore::Amount;
 use crate::sys;
 
@@ -148,13 +148,26 @@ impl Needs {
 
 /// The arguments as they were typed, for a command that people can copy.
 fn retyped(args: &RestoreArgs) -> String {
-    let mut words = vec![printable(args.archive.as_bytes())];
-    words.extend(args.paths.iter().map(|path| printable(path.as_bytes())));
+    let mut words = vec![shell_word(args.archive.as_bytes())];
+    words.extend(args.paths.iter().map(|path| shell_word(path.as_bytes())));
+    for (flag, value) in [
+        ("--job", args.job.as_ref().map(String::as_bytes)),
+        ("--identity", args.identity.as_ref().map(|path| path.as_os_str().as_bytes())),
+        ("--threads", args.threads.as_ref().map(|number| number.as_bytes())),
+    ] {
+        if let Some(value) = value {
+            words.extend([flag.into(), shell_word(value)]);
+        }
+    }
     for (set, flag) in [
         (args.force, "--force"),
         (args.delete, "--delete"),
+        (args.no_verify, "--no-verify"),
         (args.trust, "--trust"),
         (args.untrusted, "--untrusted"),
+        (args.salvage, "--salvage"),
+        (args.dry_run, "--dry-run"),
+        (args.json, "--json"),
         // What comes from standard input leaves nobody to ask.
         (args.yes || (args.archive == "-" && args.force), "--yes"),
     ] {

@@ -1,19 +1,20 @@
 //! What people are told and asked: before, and after.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::Part;
 use crate::cli::RestoreArgs;
+use crate::command::answer::answer;
 use crate::command::output::Output;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::extract::Extracted;
 use crate::printable::{counted, human_bytes, printable_path};
-use crate::restore::Recovered;
+use crate::restore::{Amount, Recovered};
 use crate::stop::Stop;
 
 /// Say what became of a restore that had been interrupted.
@@ -29,7 +30,7 @@ pub fn recovered(what: Recovered) {
 ///
 /// # Errors
 /// If the answer is no, or nobody is there to give one.
-pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bool> {
+pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part], stop: &Stop) -> Result<bool> {
     let mut text = format!("{heading}\n");
     for part in parts {
         let _ = writeln!(
@@ -49,6 +50,16 @@ pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bo
     }
     let _ = stderr().write_all(text.as_bytes());
     if args.dry_run {
+        if args.json {
+            let part = |part: &Part| {
+                let Amount { entries, bytes, .. } = part.amount;
+                json!({ "target": printable_path(&part.target), "entries": entries, "bytes": bytes })
+            };
+            let parts: Vec<_> = parts.iter().map(part).collect();
+            let mut output = Output::until(stop)?;
+            output.json(&json!({ "dry_run": true, "parts": parts }))?;
+            output.finish()?;
+        }
         return Ok(false);
     }
     if args.yes || !args.force {
@@ -57,10 +68,7 @@ pub fn confirmed(args: &RestoreArgs, heading: &str, parts: &[Part]) -> Result<bo
     if !stdin().is_terminal() {
         return Err(Error::usage("this replaces files, and nobody is there to ask: --yes says that it may"));
     }
-    let _ = write!(stderr(), "go on? [y/N] ");
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer).map_err(|e| Error::io("read", "the answer", e))?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
+    if matches!(answer("go on? [y/N] ", stop)?.as_str(), "y" | "Y" | "yes") {
         return Ok(true);
     }
     Err(Error::failed("not confirmed; nothing was touched"))

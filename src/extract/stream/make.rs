@@ -1,6 +1,6 @@
 //! One entry of a stream, made where it goes.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 
 use rustix::fs::{AtFlags, FileType, ftruncate, readlinkat, statat, unlinkat};
@@ -165,13 +165,15 @@ impl Extraction<'_> {
         for (mut offset, mut left) in map {
             while left > 0 {
                 let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let bytes = &mut self.buffer[..most];
-                stream.read_exact(bytes).map_err(|e| No::from(Bad::Read(e)))?;
+                let (count, read) = fill(stream, &mut self.buffer[..most]);
+                // Where the stream ends for us, what came before that is there.
+                let bytes = &self.buffer[..count];
                 sparse::write_at(file.as_fd(), bytes, offset).map_err(|e| at.failed("write file", e))?;
-                offset += most as u64;
-                left -= most as u64;
-                self.written = offset;
-                self.hands.progress.read(most as u64);
+                offset += count as u64;
+                left -= count as u64;
+                self.written = if count > 0 { offset } else { self.written };
+                self.hands.progress.read(count as u64);
+                read.map_err(|e| No::from(Bad::Read(e)))?;
             }
         }
         Ok(self.metadata.on_open(file.as_fd(), member, at.shown())?)
@@ -194,4 +196,18 @@ impl Extraction<'_> {
             Err(e) => Err(at.failed("remove", e).into()),
         }
     }
+}
+
+/// Fill the buffer as far as it can be: how far, and why not to its end.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => return (filled, Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => filled += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return (filled, Err(e)),
+        }
+    }
+    (filled, Ok(()))
 }
