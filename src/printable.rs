@@ -42,8 +42,13 @@ pub fn printable_path(path: &Path) -> String {
 pub fn shell_word(word: &[u8]) -> String {
     let text = printable(word);
     if text.as_bytes() != word {
-        // bash, zsh and others understand the same escapes.
-        return format!("$'{}'", text.replace('\'', "\\'"));
+        // bash, zsh and others understand the same escapes of bytes.
+        let byte = |byte: &u8| match byte {
+            b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).into(),
+            _ => format!("\\x{byte:02x}"),
+        };
+        return format!("$'{}'", word.iter().map(byte).collect::<String>());
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&byte) || !byte.is_ascii();
     if !word.is_empty() && word.iter().copied().all(plain) {
@@ -93,7 +98,9 @@ mod tests {
             (b"my photos", "'my photos'"),
             (b"it's", r"'it'\''s'"),
             (b"", "''"),
-            (b"it's\n\xff", r"$'it\'s\n\xff'"),
+            (b"it's\n\xff", r"$'it\'s\x0a\xff'"),
+            (b"a\\b", r"$'a\\b'"),
+            ("a\\x\u{202e}gpj".as_bytes(), r"$'a\\x\xe2\x80\xaegpj'"),
         ] {
             assert_eq!(shell_word(word), typed);
             let said =
