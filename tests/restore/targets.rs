@@ -419,6 +419,24 @@ fn without_root_a_folder_that_nobody_may_look_into_leaves_nothing_behind() {
     bench.no_litter();
 }
 
+/// A share of somebody's that even root may not look into, say, or one of root's.
+#[test]
+fn what_is_mounted_in_the_target_and_cannot_be_listed_is_no_hindrance() {
+    let bench = Bench::new(plain);
+    let at = bench.at("data/share");
+    fs::create_dir(&at).unwrap();
+    if as_somebody(&bench, &["--dry-run", "--force"], "").is_none() {
+        return;
+    }
+    let Some(disk) = Disk::tmpfs("mode=700") else { return };
+    let Some(_bound) = Bound::new(disk.path(), &at) else { return };
+    fs::write(bench.at("data/a"), b"new").unwrap();
+    let output = as_somebody(&bench, &REPLACE, "").unwrap();
+    ok(&output);
+    assert!(text(&output).contains("data/share stays: it is mounted there"), "{}", text(&output));
+    assert_eq!(fs::read(bench.at("data/a")).unwrap(), b"old");
+}
+
 /// Somebody finds that a volume was missing, mounts it, and has the restore finished.
 #[test]
 fn what_was_mounted_since_a_restore_was_interrupted_keeps_its_content() {
