@@ -182,6 +182,27 @@ fn nothing_is_replaced_while_a_job_reads_it() {
     ok(&bench.restore(&REPLACE));
 }
 
+/// What it was to do is not known, and it is not passed by: somebody has to say so.
+#[test]
+fn of_a_journal_that_cannot_be_read_it_is_said_what_to_do() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let left = bench.at("data").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let left = left.into_iter().find(|path| path.to_str().unwrap().contains(".tarkeep-restore-")).unwrap();
+    fs::write(left.join("journal"), "").unwrap();
+    let output = bench.restore(&REPLACE);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for says in [
+        "read the journal in ",
+        "what that restore was to do is not known: remove the folder, and restore again",
+    ] {
+        assert!(text(&output).contains(says), "{says}: {}", text(&output));
+    }
+    fs::remove_dir_all(left).unwrap();
+    ok(&bench.restore(&REPLACE));
+    bench.no_litter();
+}
+
 #[test]
 fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
     let bench = Bench::new(|source| fs::write(source.join("file"), "old").unwrap());
