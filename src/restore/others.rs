@@ -101,6 +101,18 @@ pub fn refuse(home: &Root, becomes: Option<&[u8]>, (ours, owner): (&[&str], u32)
     Ok(())
 }
 
+/// Refuse where a restore works on what is called so, or around it.
+///
+/// # Errors
+/// With [`Exit::Locked`](crate::exit::Exit::Locked), saying whose it is.
+pub fn require_none(target: &Path) -> Result<()> {
+    let me = geteuid().as_raw();
+    match (target.is_dir(), target.parent(), target.file_name()) {
+        (false, Some(home), Some(name)) => refuse(&Root::open(home)?, Some(name.as_bytes()), (&[], me)),
+        _ => refuse(&Root::open(target)?, None, (&[], me)),
+    }
+}
+
 /// Refuse where a restore works, or was interrupted, in a folder that another one is about to change from around it: it
 /// would be finished some day, with what was to be there before.
 ///

@@ -203,6 +203,33 @@ fn of_a_journal_that_cannot_be_read_it_is_said_what_to_do() {
     bench.no_litter();
 }
 
+/// It would remove what the restore has just put there.
+#[test]
+fn nothing_is_reset_while_a_restore_works_around_it() {
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("folder")).unwrap();
+        fs::write(source.join("folder/file"), "archived").unwrap();
+    });
+    let (folder, archives) = (bench.at("data/folder"), bench.at("archives"));
+    fs::create_dir(&archives).unwrap();
+    for source in [folder.clone(), folder.join("file")] {
+        let at_work = bench.stopped(&REPLACE, "restore-noted");
+        let environment = [
+            ("TARKEEP_SOURCE", source.to_str().unwrap()),
+            ("TARKEEP_DESTINATION", archives.to_str().unwrap()),
+            ("TARKEEP_ALLOW_RESET", "1"),
+        ];
+        let output = bench.tarkeep(&["reset", "--yes"], &environment);
+        assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+        let who = format!(", process {} on ", at_work.pid());
+        assert!(text(&output).contains("another restore works in "), "{}", text(&output));
+        assert!(text(&output).contains(&who), "{}", text(&output));
+        ok(&at_work.go_on());
+        assert!(folder.join("file").exists());
+    }
+    bench.no_litter();
+}
+
 #[test]
 fn of_several_folders_one_that_somebody_makes_meanwhile_is_theirs() {
     let bench = Bench::new(|source| fs::write(source.join("file"), "old").unwrap());
