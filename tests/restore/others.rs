@@ -174,12 +174,44 @@ fn nothing_is_replaced_while_a_job_reads_it() {
     assert!(text(&output).contains(&wanted), "{}", text(&output));
     assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
     bench.no_litter();
+    // Before an archive is read through, which would find the damage.
+    let damaged = bench.at("damaged.tar.gz");
+    let mut bytes = fs::read(&bench.archive).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let restore = |arguments: &[&str]| {
+        bench.tarkeep(&[&["restore", damaged.to_str().unwrap()], arguments].concat(), &[]).status.code()
+    };
+    assert_eq!([restore(&REPLACE), restore(&[&REPLACE[..], &["--dry-run"]].concat())], [Some(11), Some(5)]);
     // A place of its own is read by nobody, and in one that comes into being whole nothing is mixed.
     for place in ["look", "data/look"] {
         ok(&bench.restore(&["--to", bench.at(place).to_str().unwrap()]));
     }
     ok(&backup.go_on());
     ok(&bench.restore(&REPLACE));
+}
+
+#[test]
+fn what_was_interrupted_is_not_finished_while_a_job_reads_it() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let file = bench.at("data/file");
+    fs::write(&file, "changed").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let mut backup = command(&["backup"]);
+    backup.env("TARKEEP_SOURCE", bench.at("data")).env("TARKEEP_DESTINATION", bench.folder.path());
+    backup.env("TARKEEP_FAILPOINT", "before-sync:stop");
+    let backup = Stopped::new(backup);
+    let within = bench.at("data/new");
+    let output = bench.restore(&["--to", within.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+    let says = ["cannot be finished yet: job ", &format!("is locked by process {} on ", backup.pid())];
+    assert!(says.iter().all(|says| text(&output).contains(says)), "{}", text(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
+    // It has seen the folder of the restore.
+    assert_eq!(backup.go_on().status.code(), Some(3));
+    ok(&bench.restore(&["--to", within.to_str().unwrap()]));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "archived");
+    bench.no_litter();
 }
 
 /// What it was to do is not known, and it is not passed by: somebody has to say so.

@@ -35,7 +35,7 @@ pub fn parts(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<V
 /// If anything is wrong with the archive or with the target.
 pub fn run(plan: &Plan, archive: &Archive, parts: Vec<Part>) -> Result<Exit> {
     let Plan { args, config, stop, .. } = *plan;
-    plan.services_down(parts.iter().map(|part| &part.target))?;
+    plan.unused(parts.iter().map(|part| &part.target))?;
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
         verify(archive, config, stop)?;
     }
