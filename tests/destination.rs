@@ -5,10 +5,13 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use common::backups::{Archives, backup, litter, run, source};
 use common::disk::Disk;
 use common::trace::may_inject;
+use tarkeep::destination::{Local, Options};
 
 /// A run that must fail, with this exit code and these words; nothing is to be left of it.
 fn fails(source: &Path, destination: &Path, code: i32, words: &[&str]) {
@@ -173,4 +176,26 @@ fn a_system_call_that_fails_costs_at_most_this_run() {
             assert!(when < 1000, "{call} is called without end");
         }
     }
+}
+
+/// A restore that looks whether somebody reads what it is to replace, just as a run begins.
+#[test]
+fn who_only_looks_at_the_lock_keeps_nobody_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Local::open(folder.path(), Options::default()).unwrap();
+    drop(open().lock("test", "now").unwrap());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let local = open();
+            while !done.load(Ordering::Relaxed) {
+                let _ = local.require_unlocked();
+            }
+        });
+        let local = open();
+        let taken = (0..20_000).try_for_each(|_| local.lock("test", "now").map(drop));
+        done.store(true, Ordering::Relaxed);
+        looks.join().unwrap();
+        taken.unwrap();
+    });
 }

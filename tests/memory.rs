@@ -279,9 +279,25 @@ fn what_a_restore_removes_costs_its_names() {
             File::create(group.join(format!("{long}{number}"))).unwrap();
         }
     }
-    let arguments = ["restore", "x.tar.gz", "--to", "data", "--force", "--delete", "--yes"];
+    let arguments = ["restore", "x", "--to", "data", "--force", "--delete", "--yes"];
     let peak = peak(folder, &arguments) / MIB;
     println!("restore that removes 200,200 entries: {peak} MiB");
     assert!(peak <= 128, "{peak} MiB");
     assert_eq!(data.read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn what_stands_beside_a_target_costs_a_restore_nothing() {
+    let Some(disk) = folder() else { return };
+    let folder = disk.path();
+    fs::write(folder.join("data/a"), "a").unwrap();
+    archived(folder, "gzip:1", 2);
+    let long = "x".repeat(200);
+    fs::create_dir(folder.join("beside")).unwrap();
+    for number in 0..150_000 {
+        File::create(folder.join(format!("beside/{long}{number}"))).unwrap();
+    }
+    let peak = peak(folder, &["restore", "x", "--to", "beside/new"]) / MIB;
+    println!("restore beside 150,000 files: {peak} MiB");
+    assert!(peak <= 32, "{peak} MiB");
 }

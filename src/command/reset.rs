@@ -23,7 +23,7 @@ use crate::job::{self, Hands, Made};
 use crate::printable::{counted, printable_path};
 use crate::progress::Progress;
 use crate::reset::{Bounds, Emptied, May, Seen, There, empty, is_empty, there};
-use crate::restore::recover;
+use crate::restore::{recover, require_none};
 use crate::source::{self, Source};
 use crate::stop::Stop;
 use crate::sys;
@@ -187,6 +187,7 @@ fn retyped(args: &ResetArgs) -> String {
 fn restores(sources: &[(Source, (u64, u64))], down: &dyn Fn(&[PathBuf]) -> Result<()>) -> Result<()> {
     for (source, _) in sources {
         recover(&source.path, down, &mut recovered)?;
+        require_none(&source.path)?;
         if !source.path.is_dir() {
             continue;
         }

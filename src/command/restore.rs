@@ -160,7 +160,7 @@ impl Plan<'_> {
         let mut needs = target::Needs::default();
         for part in parts {
             if !args.dry_run {
-                let may = |targets: &[PathBuf]| self.services_down(targets.iter());
+                let may = |targets: &[PathBuf]| self.unused(targets.iter());
                 recover(&part.target, &may, &mut tell::recovered)?;
             }
             target::check(args, self.config, part, &mut needs)?;
@@ -221,11 +221,12 @@ impl Plan<'_> {
         })
     }
 
-    /// Refuse while services are up that use what is restored. What goes to a place of its own is nobody's yet.
-    /// Before an archive is read through: that can take long.
-    fn services_down<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    /// Refuse while what is restored is in use: services are up, or a job reads it. What goes to a place of its own is
+    /// nobody's yet. Before an archive is read through: that can take long.
+    fn unused<'a>(&self, targets: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
         let targets: Vec<&Path> = targets.map(PathBuf::as_path).collect();
-        services::require_down(&targets, self.config, self.args.force)
+        services::require_down(&targets, self.config, self.args.force)?;
+        if self.args.dry_run { Ok(()) } else { target::not_read(self.config, &targets) }
     }
 
     /// Say what came of it. `remedy` is what to do to have metadata that was not applied.

@@ -55,6 +55,10 @@ impl Local {
                 .map_err(|e| Error::io("open lock", &path, e))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
+                // Somebody only looks who has it, and lets go of it at once.
+                Err(Errno::WOULDBLOCK) if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() => {
+                    continue;
+                }
                 Err(Errno::WOULDBLOCK) => return Err(self.taken()),
                 Err(e) => return Err(Error::io("lock", &path, e)),
             }

@@ -133,8 +133,20 @@ pub fn names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 /// # Errors
 /// If it cannot be listed.
 pub fn all_names(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    those(folder, |name| !matches!(name, b"." | b".."))
+}
+
+/// What are called like folders of restores in a folder, of whatever size that is.
+///
+/// # Errors
+/// If it cannot be listed.
+pub fn restore_folders(folder: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    those(folder, is_restore_folder)
+}
+
+fn those(folder: BorrowedFd<'_>, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<CString>, Errno> {
     let names = Dir::read_from(folder)?.map(|entry| entry.map(|entry| entry.file_name().to_owned()));
-    names.filter(|name| !name.as_ref().is_ok_and(|name| matches!(name.to_bytes(), b"." | b".."))).collect()
+    names.filter(|name| name.as_ref().map_or(true, |name| wanted(name.to_bytes()))).collect()
 }
 
 /// Whether what has this owner and mode is ours, and nobody else may write to it or look into it.

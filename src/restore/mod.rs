@@ -17,6 +17,7 @@ mod swap;
 mod tree;
 
 pub use names::Names;
+pub use others::require_none;
 pub use plan::{Delete, Wish};
 pub use selection::{Amount, Selection};
 pub use spool::spool;

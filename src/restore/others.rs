@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::found::{all_names, is_only_ours};
+use super::found::{is_only_ours, restore_folders};
 use super::journal::Journal;
 use crate::entry::is_restore_folder;
 use crate::error::{Error, Result};
@@ -79,9 +79,8 @@ pub fn at_work(folder: &Path, holder: &str) -> Error {
 /// # Errors
 /// With [`Exit::Locked`](crate::exit::Exit::Locked), saying which and whose.
 pub fn refuse(home: &Root, becomes: Option<&[u8]>, (ours, owner): (&[&str], u32)) -> Result<()> {
-    let look = |folder: &Root, last: Option<&[u8]>, owners: &[u32]| {
-        let failed = |e| Error::io("list folder", folder.path(), e);
-        for name in all_names(folder.fd()).map_err(failed)? {
+    let look = |folder: &Root, names: Vec<CString>, last: Option<&[u8]>, owners: &[u32]| {
+        for name in names {
             let other = Other::at(folder.fd(), &name, owners).filter(|it| it.lives && it.concerns(last));
             if let Some(other) = other.filter(|_| !ours.iter().any(|ours| ours.as_bytes() == name.to_bytes()))
             {
@@ -90,15 +89,29 @@ pub fn refuse(home: &Root, becomes: Option<&[u8]>, (ours, owner): (&[&str], u32)
         }
         Ok(())
     };
-    look(home, becomes, &[owner])?;
+    let names = restore_folders(home.fd()).map_err(|e| Error::io("list folder", home.path(), e))?;
+    look(home, names, becomes, &[owner])?;
     let Ok(whole) = home.path().canonicalize() else { return Ok(()) };
     for below in whole.ancestors() {
         // What cannot be looked at is of others.
         if let Some(Ok(around)) = below.parent().map(Root::open) {
-            look(&around, below.file_name().map(OsStr::as_bytes), &[])?;
+            let names = restore_folders(around.fd()).unwrap_or_default();
+            look(&around, names, below.file_name().map(OsStr::as_bytes), &[])?;
         }
     }
     Ok(())
+}
+
+/// Refuse where a restore works on what is called so, or around it.
+///
+/// # Errors
+/// With [`Exit::Locked`](crate::exit::Exit::Locked), saying whose it is.
+pub fn require_none(target: &Path) -> Result<()> {
+    let me = geteuid().as_raw();
+    match (target.is_dir(), target.parent(), target.file_name()) {
+        (false, Some(home), Some(name)) => refuse(&Root::open(home)?, Some(name.as_bytes()), (&[], me)),
+        _ => refuse(&Root::open(target)?, None, (&[], me)),
+    }
 }
 
 /// Refuse where a restore works, or was interrupted, in a folder that another one is about to change from around it: it

@@ -316,7 +316,13 @@ impl Staging {
 
     /// What an interrupted restore has noted.
     fn noted(&self) -> Result<Option<Journal>> {
-        Journal::read(self.folder.fd()).map_err(|e| Error::io("read the journal in", self.folder.path(), e))
+        Journal::read(self.folder.fd()).map_err(|e| {
+            let error = Error::io("read the journal in", self.folder.path(), e);
+            Error::failed(format!(
+                "{error}; what that restore was to do is not known: remove the folder, and restore again what it was to \
+                 restore"
+            ))
+        })
     }
 
     fn is_empty(&self) -> Result<bool> {

@@ -133,8 +133,8 @@ fn a_restore_that_was_interrupted_is_finished_first_and_one_at_work_refuses() {
     assert!(status.stopped());
 
     let output = bench.reset(&["--yes"]);
-    assert_eq!(code(&output), 1, "{}", said(&output));
-    assert!(said(&output).contains("a restore works in"), "{}", said(&output));
+    assert_eq!(code(&output), 11, "{}", said(&output));
+    assert!(said(&output).contains("another restore works in"), "{}", said(&output));
 
     kill_process(pid, Signal::KILL).unwrap();
     child.wait_with_output().unwrap();

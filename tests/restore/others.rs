@@ -174,10 +174,92 @@ fn nothing_is_replaced_while_a_job_reads_it() {
     assert!(text(&output).contains(&wanted), "{}", text(&output));
     assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
     bench.no_litter();
-    // A place of its own is read by nobody.
-    ok(&bench.restore(&["--to", bench.at("look").to_str().unwrap()]));
+    // Before an archive is read through, which would find the damage.
+    let damaged = bench.at("damaged.tar.gz");
+    let mut bytes = fs::read(&bench.archive).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let restore = |arguments: &[&str]| {
+        bench.tarkeep(&[&["restore", damaged.to_str().unwrap()], arguments].concat(), &[]).status.code()
+    };
+    assert_eq!([restore(&REPLACE), restore(&[&REPLACE[..], &["--dry-run"]].concat())], [Some(11), Some(5)]);
+    // A place of its own is read by nobody, and in one that comes into being whole nothing is mixed.
+    for place in ["look", "data/look"] {
+        ok(&bench.restore(&["--to", bench.at(place).to_str().unwrap()]));
+    }
     ok(&backup.go_on());
     ok(&bench.restore(&REPLACE));
+}
+
+#[test]
+fn what_was_interrupted_is_not_finished_while_a_job_reads_it() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    let file = bench.at("data/file");
+    fs::write(&file, "changed").unwrap();
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let mut backup = command(&["backup"]);
+    backup.env("TARKEEP_SOURCE", bench.at("data")).env("TARKEEP_DESTINATION", bench.folder.path());
+    backup.env("TARKEEP_FAILPOINT", "before-sync:stop");
+    let backup = Stopped::new(backup);
+    let within = bench.at("data/new");
+    let output = bench.restore(&["--to", within.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+    let says = ["cannot be finished yet: job ", &format!("is locked by process {} on ", backup.pid())];
+    assert!(says.iter().all(|says| text(&output).contains(says)), "{}", text(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "changed");
+    // It has seen the folder of the restore.
+    assert_eq!(backup.go_on().status.code(), Some(3));
+    ok(&bench.restore(&["--to", within.to_str().unwrap()]));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "archived");
+    bench.no_litter();
+}
+
+/// What it was to do is not known, and it is not passed by: somebody has to say so.
+#[test]
+fn of_a_journal_that_cannot_be_read_it_is_said_what_to_do() {
+    let bench = Bench::new(|source| fs::write(source.join("file"), "archived").unwrap());
+    drop(bench.stopped(&REPLACE, "restore-noted"));
+    let left = bench.at("data").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let left = left.into_iter().find(|path| path.to_str().unwrap().contains(".tarkeep-restore-")).unwrap();
+    fs::write(left.join("journal"), "").unwrap();
+    let output = bench.restore(&REPLACE);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    for says in [
+        "read the journal in ",
+        "what that restore was to do is not known: remove the folder, and restore again",
+    ] {
+        assert!(text(&output).contains(says), "{says}: {}", text(&output));
+    }
+    fs::remove_dir_all(left).unwrap();
+    ok(&bench.restore(&REPLACE));
+    bench.no_litter();
+}
+
+/// It would remove what the restore has just put there.
+#[test]
+fn nothing_is_reset_while_a_restore_works_around_it() {
+    let bench = Bench::new(|source| {
+        fs::create_dir(source.join("folder")).unwrap();
+        fs::write(source.join("folder/file"), "archived").unwrap();
+    });
+    let (folder, archives) = (bench.at("data/folder"), bench.at("archives"));
+    fs::create_dir(&archives).unwrap();
+    for source in [folder.clone(), folder.join("file")] {
+        let at_work = bench.stopped(&REPLACE, "restore-noted");
+        let environment = [
+            ("TARKEEP_SOURCE", source.to_str().unwrap()),
+            ("TARKEEP_DESTINATION", archives.to_str().unwrap()),
+            ("TARKEEP_ALLOW_RESET", "1"),
+        ];
+        let output = bench.tarkeep(&["reset", "--yes"], &environment);
+        assert_eq!(output.status.code(), Some(11), "{}", text(&output));
+        let who = format!(", process {} on ", at_work.pid());
+        assert!(text(&output).contains("another restore works in "), "{}", text(&output));
+        assert!(text(&output).contains(&who), "{}", text(&output));
+        ok(&at_work.go_on());
+        assert!(folder.join("file").exists());
+    }
+    bench.no_litter();
 }
 
 #[test]

@@ -419,6 +419,42 @@ fn without_root_a_folder_that_nobody_may_look_into_leaves_nothing_behind() {
     bench.no_litter();
 }
 
+/// The source was a part of what it is now: what came to it was never archived, and could not be brought back.
+#[test]
+fn of_a_source_that_an_archive_is_only_a_part_of_nothing_is_deleted() {
+    let bench = Bench::new(plain);
+    let (folder, archive) = (bench.at("data/folder"), bench.at("part.tar.gz"));
+    let (folder, archive) = (folder.to_str().unwrap(), archive.to_str().unwrap());
+    ok(&bench.tarkeep(&["backup", "-o", archive], &[("TARKEEP_SOURCE", folder)]));
+    fs::write(bench.at("data/folder/more"), b"more").unwrap();
+    let restore = |more: &[&str]| bench.tarkeep(&[&["restore", archive], &REPLACE[..], more].concat(), &[]);
+    let output = restore(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let says = format!("{} is not in the archive as a whole, and --delete would", bench.at("data").display());
+    assert!(text(&output).contains(&says), "{}", text(&output));
+    assert!(bench.at("data/a").exists() && bench.at("data/folder/more").exists());
+    ok(&restore(&[&bench.name("folder")]));
+    assert!(bench.at("data/a").exists() && !bench.at("data/folder/more").exists());
+}
+
+/// A share of somebody's that even root may not look into, say, or one of root's.
+#[test]
+fn what_is_mounted_in_the_target_and_cannot_be_listed_is_no_hindrance() {
+    let bench = Bench::new(plain);
+    let at = bench.at("data/share");
+    fs::create_dir(&at).unwrap();
+    if as_somebody(&bench, &["--dry-run", "--force"], "").is_none() {
+        return;
+    }
+    let Some(disk) = Disk::tmpfs("mode=700") else { return };
+    let Some(_bound) = Bound::new(disk.path(), &at) else { return };
+    fs::write(bench.at("data/a"), b"new").unwrap();
+    let output = as_somebody(&bench, &REPLACE, "").unwrap();
+    ok(&output);
+    assert!(text(&output).contains("data/share stays: it is mounted there"), "{}", text(&output));
+    assert_eq!(fs::read(bench.at("data/a")).unwrap(), b"old");
+}
+
 /// Somebody finds that a volume was missing, mounts it, and has the restore finished.
 #[test]
 fn what_was_mounted_since_a_restore_was_interrupted_keeps_its_content() {

@@ -35,7 +35,7 @@ pub fn parts(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<V
 /// If anything is wrong with the archive or with the target.
 pub fn run(plan: &Plan, archive: &Archive, parts: Vec<Part>) -> Result<Exit> {
     let Plan { args, config, stop, .. } = *plan;
-    plan.services_down(parts.iter().map(|part| &part.target))?;
+    plan.unused(parts.iter().map(|part| &part.target))?;
     if !args.no_verify && !args.salvage && args.paths.is_empty() {
         verify(archive, config, stop)?;
     }
@@ -92,6 +92,13 @@ fn chosen(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<Vec<
         let (target, base) = place_of(source.path, root.is_some_and(|root| root.kind != Kind::Directory));
         let part = part(target, source.name, base, rooted)?;
         if part.amount.entries > 0 {
+            if args.delete && !rooted && part.selection.extent().is_none() {
+                return Err(Error::usage(format!(
+                    "{} is not in the archive as a whole, and --delete would remove what it was not made of: say which PATH \
+                     of it, or leave --delete out",
+                    printable_path(&part.target)
+                )));
+            }
             parts.push(part);
         }
     }

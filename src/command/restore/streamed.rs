@@ -60,7 +60,7 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
     let plan = Plan { trusted, threads: 1, ..plan };
     let streamed = Streamed { unindexed, trusted, stop };
     let mut goals = goals(args, config)?;
-    plan.services_down(goals.iter().map(|goal| &goal.target))?;
+    plan.unused(goals.iter().map(|goal| &goal.target))?;
     let mut names = Names::new(Paths::new(&args.paths));
     streamed.look(args, &mut names, &mut goals)?;
     names.check()?;

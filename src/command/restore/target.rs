@@ -97,12 +97,13 @@ pub fn check(args: &RestoreArgs, config: &Config, part: &Part, needs: &mut Needs
 }
 
 /// Refuse while a job reads what is to be replaced: its archive would be half of the one and half of the other, and nobody
-/// would know. A run that begins after the restore sees that there is one.
+/// would know. A run that begins after the restore sees that there is one. What is not there yet comes into being whole.
 ///
 /// # Errors
 /// With [`Exit::Locked`](crate::exit::Exit::Locked), saying who it is.
 pub fn not_read(config: &Config, targets: &[&Path]) -> Result<()> {
-    for job in services::jobs_of(targets, config) {
+    let replaced: Vec<_> = targets.iter().copied().filter(|target| target.exists()).collect();
+    for job in services::jobs_of(&replaced, config) {
         if let Ok(destination) = job::open(job)
             && let Err(e) = destination.require_unlocked()
         {

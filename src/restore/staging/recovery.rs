@@ -38,7 +38,12 @@ pub fn recover(
     let mut recovery = Recovery { may, said };
     let mounted = sys::mounts_below(target).into_iter().map(|mount| target.join(mount));
     for home in std::iter::once(target.to_path_buf()).chain(mounted) {
-        for (name, is_ours) in restore_folders(&home)? {
+        let left = match restore_folders(&home) {
+            // Where something is put into what is mounted, that is a target of its own.
+            Err(_) if home != target => continue,
+            left => left?,
+        };
+        for (name, is_ours) in left {
             if is_ours {
                 recovery.one(&home, &name)?;
             } else {
