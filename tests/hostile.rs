@@ -437,10 +437,10 @@ fn a_source_that_an_archive_makes_a_link_leads_no_later_one_elsewhere() {
     fs::create_dir(world.at("source")).unwrap();
     fs::write(world.at("source/file"), b"file").unwrap();
     let name = |name: &str| world.at(name).strip_prefix("/").unwrap().to_str().unwrap().to_owned();
-    let restore = |tar: Vec<u8>, code: i32| {
+    let restore = |tar: Vec<u8>, more: &[&str], code: i32| {
         fs::write(world.at("archive"), tar).unwrap();
-        let mut command =
-            program::command_in(&["restore", "archive", "--force", "--delete", "--yes"], world.folder.path());
+        let arguments = [&["restore", "archive", "--force", "--yes"], more].concat();
+        let mut command = program::command_in(&arguments, world.folder.path());
         command.env("TARKEEP_SOURCE", world.at("source")).env("TARKEEP_DESTINATION", world.at("archives"));
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
@@ -448,14 +448,20 @@ fn a_source_that_an_archive_makes_a_link_leads_no_later_one_elsewhere() {
     };
     let link = |raw: Raw| raw.pax(&[("path", name("source").as_bytes())]).link("x", "outside");
     let file = |raw: Raw, at: &str| raw.pax(&[("path", name(at).as_bytes())]).file("x", b"file");
-    restore(link(Raw::default()).end(), 1);
-    // A file first, so that it looks like a source that is one.
-    restore(link(file(Raw::default(), "source")).end(), 1);
+    let folder = |raw: Raw| raw.pax(&[("path", name("source").as_bytes())]).folder("x");
+    // A folder or a file first, so that it looks like a source that is one.
+    for (first, code) in
+        [(Raw::default(), 1), (folder(Raw::default()), 3), (file(Raw::default(), "source"), 1)]
+    {
+        let tar = link(first).end();
+        restore(tar.clone(), &[], code);
+        restore(tar, &["--delete"], 2);
+    }
     assert_eq!(fs::read(world.at("source/file")).unwrap(), b"file");
-    restore(file(Raw::default(), "source/secret").end(), 0);
+    restore(file(folder(Raw::default()), "source/secret").end(), &["--delete"], 0);
     assert_eq!(fs::read(world.at("source/secret")).unwrap(), b"file");
     // A source that is a file stays possible.
-    restore(file(Raw::default(), "source").end(), 0);
+    restore(file(Raw::default(), "source").end(), &["--delete"], 0);
     assert_eq!(fs::read(world.at("source")).unwrap(), b"file");
 }
 

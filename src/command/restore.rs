@@ -51,6 +51,18 @@ fn place_of(source: PathBuf, single: bool) -> (PathBuf, Vec<u8>) {
 }
 
 impl Part {
+    /// Refuse to delete in a source of which the archive has only a part: what came to it was never archived.
+    fn require_whole(&self, args: &RestoreArgs) -> Result<()> {
+        if !args.delete || args.to.is_some() || self.rooted || self.selection.extent().is_some() {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "{} is not in the archive as a whole, and --delete would remove what it was not made of: say which PATH of it, or \
+             leave --delete out",
+            printable_path(&self.target)
+        )))
+    }
+
     /// The part as mounts divide it: nothing can be renamed into what is mounted in the target from around it. `look`
     /// counts what is in selections, and says of the entry that each begins with whether it is a folder.
     fn divided(

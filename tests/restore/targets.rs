@@ -423,18 +423,24 @@ fn without_root_a_folder_that_nobody_may_look_into_leaves_nothing_behind() {
 #[test]
 fn of_a_source_that_an_archive_is_only_a_part_of_nothing_is_deleted() {
     let bench = Bench::new(plain);
-    let (folder, archive) = (bench.at("data/folder"), bench.at("part.tar.gz"));
-    let (folder, archive) = (folder.to_str().unwrap(), archive.to_str().unwrap());
-    ok(&bench.tarkeep(&["backup", "-o", archive], &[("TARKEEP_SOURCE", folder)]));
-    fs::write(bench.at("data/folder/more"), b"more").unwrap();
-    let restore = |more: &[&str]| bench.tarkeep(&[&["restore", archive], &REPLACE[..], more].concat(), &[]);
-    let output = restore(&[]);
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    let says = format!("{} is not in the archive as a whole, and --delete would", bench.at("data").display());
-    assert!(text(&output).contains(&says), "{}", text(&output));
-    assert!(bench.at("data/a").exists() && bench.at("data/folder/more").exists());
-    ok(&restore(&[&bench.name("folder")]));
-    assert!(bench.at("data/a").exists() && !bench.at("data/folder/more").exists());
+    let folder = bench.at("data/folder");
+    let folder = folder.to_str().unwrap();
+    // With an index, and read as a stream.
+    for archive in ["part.tar.gz", "part.tar"].map(|name| bench.at(name)) {
+        let archive = archive.to_str().unwrap();
+        ok(&bench.tarkeep(&["backup", "-o", archive], &[("TARKEEP_SOURCE", folder)]));
+        fs::write(bench.at("data/folder/more"), b"more").unwrap();
+        let restore =
+            |more: &[&str]| bench.tarkeep(&[&["restore", archive], &REPLACE[..], more].concat(), &[]);
+        let output = restore(&[]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        let says =
+            format!("{} is not in the archive as a whole, and --delete would", bench.at("data").display());
+        assert!(text(&output).contains(&says), "{}", text(&output));
+        assert!(bench.at("data/a").exists() && bench.at("data/folder/more").exists());
+        ok(&restore(&[&bench.name("folder")]));
+        assert!(bench.at("data/a").exists() && !bench.at("data/folder/more").exists());
+    }
 }
 
 /// A share of somebody's that even root may not look into, say, or one of root's.

@@ -92,13 +92,7 @@ fn chosen(args: &RestoreArgs, config: &Config, archive: &Archive) -> Result<Vec<
         let (target, base) = place_of(source.path, root.is_some_and(|root| root.kind != Kind::Directory));
         let part = part(target, source.name, base, rooted)?;
         if part.amount.entries > 0 {
-            if args.delete && !rooted && part.selection.extent().is_none() {
-                return Err(Error::usage(format!(
-                    "{} is not in the archive as a whole, and --delete would remove what it was not made of: say which PATH \
-                     of it, or leave --delete out",
-                    printable_path(&part.target)
-                )));
-            }
+            part.require_whole(args)?;
             parts.push(part);
         }
     }

@@ -72,6 +72,7 @@ pub fn run(plan: Plan, unindexed: &Unindexed) -> Result<Exit> {
             part.amount = streamed.amounts(selection)?.first().map_or_else(Amount::default, |it| it.0);
         }
         if part.amount.entries > 0 {
+            part.require_whole(args)?;
             parts.extend(part.divided(|selections| streamed.amounts(selections))?);
         }
     }
