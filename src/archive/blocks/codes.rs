@@ -1,5 +1,8 @@
 //! The bits of a deflate stream, and the Huffman codes that a block begins with (RFC 1951).
 
+/// The symbol that ends a block.
+pub const END: usize = 256;
+
 /// The stream as bits, the lowest of each byte first.
 pub struct Bits<'a> {
     pub bytes: &'a [u8],

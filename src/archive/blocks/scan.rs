@@ -1,10 +1,7 @@
 //! The last block of a deflate stream, found by reading the stream from its start: sure, and slow.
 
 use super::Last;
-use super::codes::{Bits, Code, Lengths};
-
-/// The symbol that ends a block.
-const END: usize = 256;
+use super::codes::{Bits, Code, END, Lengths};
 
 /// Where the last block is; `None` if this is not a deflate stream that ends in its last byte.
 #[must_use]

@@ -4,10 +4,8 @@
 //! its three codes each make a complete code, and the code for its end stands at the stream's end.
 
 use super::Last;
-use super::codes::{Bits, Lengths, is_complete};
+use super::codes::{Bits, END, Lengths, is_complete};
 
-/// The symbol that ends a block.
-const END: usize = 256;
 /// Bits that a block's header has before the lengths of the code of lengths.
 const HEADER: usize = 17;
 /// What all codes of the code of lengths take together, whose longest has seven bits.
